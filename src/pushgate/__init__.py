@@ -1,0 +1,3 @@
+"""pushgate: a WebSocket push gateway."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""`python -m pushgate` is the command `pushgate`."""
+
+from pushgate.cli import main
+
+main()

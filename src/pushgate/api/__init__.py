@@ -1,0 +1,1 @@
+"""The HTTP API on the management port: the push route, tokens, health, metrics, and its own documentation."""

@@ -1,0 +1,53 @@
+"""One push on a connection, from its head to its answer."""
+
+from pushgate.errors import Problem
+
+
+class _Unheard:
+    """Stands in for the event by which uvicorn wakes an ASGI application: a push has none."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+class PushCycle:
+    """A push being received or answered; to uvicorn's protocol it looks like its own RequestResponseCycle.
+
+    `turn`: no answer before this one is owed. `complete`: nothing of it is waited for any more. `refusal`: why it
+    is not taken, known already from its head or its size.
+    """
+
+    __slots__ = (
+        "body",
+        "complete",
+        "disconnected",
+        "expects",
+        "keep_alive",
+        "refusal",
+        "response_complete",
+        "size",
+        "tenant",
+        "turn",
+    )
+    message_event = _Unheard()
+
+    def __init__(self, turn: bool) -> None:
+        self.turn = turn
+        self.tenant = ""
+        self.body: bytes | bytearray = b""
+        self.size = 0
+        self.keep_alive = True
+        self.expects = False
+        self.complete = False
+        self.response_complete = False
+        self.disconnected = False
+        self.refusal: Problem | None = None
+
+    def add(self, part: bytes) -> None:
+        """Take a part of the body; most bodies come in one."""
+        if not self.body:
+            self.body = part
+        elif isinstance(self.body, bytearray):
+            self.body += part
+        else:
+            self.body = bytearray(self.body) + part

@@ -1,0 +1,44 @@
+"""Whether a caller may come in: its API key, and the type of what it sends."""
+
+from pushgate.api.context import TenantKeys
+from pushgate.errors import Problem
+
+
+class Keys:
+    """Knows the tenants' API keys by the `Authorization` header they come in."""
+
+    def __init__(self, tenants: TenantKeys) -> None:
+        self._tenants = tenants
+        # Hashing a key costs more than the rest of admitting. Only good headers are kept: there are few.
+        self._known: dict[bytes, str] = {}
+
+    def admit(self, authorization: bytes | None, content_type: bytes | None) -> str:
+        """Return the tenant of a caller that sends a JSON body. Raises Problem 401, 415."""
+        tenant = self._known.get(authorization) if authorization is not None else None
+        if tenant is None:
+            tenant = self.tenant_of(authorization)
+        if content_type != b"application/json" and not _is_json(content_type):
+            raise Problem(
+                "unsupported_media_type",
+                "expected content type application/json, got "
+                + (repr(content_type.decode("latin-1")) if content_type else "none"),
+            )
+        return tenant
+
+    def tenant_of(self, authorization: bytes | None) -> str:
+        """Return the tenant of an `Authorization` header. Raises Problem 401."""
+        if authorization is None:
+            raise Problem("unauthorized", "expected `Authorization: Bearer <api key>`, got no such header")
+        scheme, _, key = authorization.partition(b" ")
+        if scheme.lower() != b"bearer" or not key.strip():
+            raise Problem("unauthorized", "expected `Authorization: Bearer <api key>`, got something else")
+        tenant = self._tenants.tenant_of_key(key.strip())
+        if tenant is None:
+            raise Problem("unauthorized", "no tenant has this API key")
+        if len(self._known) < 1024:
+            self._known[authorization] = tenant
+        return tenant
+
+
+def _is_json(content_type: bytes | None) -> bool:
+    return content_type is not None and content_type.partition(b";")[0].strip().lower() == b"application/json"

@@ -1,0 +1,120 @@
+"""RFC 9457 problem documents: how every error of the API looks, whoever noticed it."""
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from litestar import MediaType, Request, Response
+from litestar.exceptions import HTTPException
+from msgspec import UNSET, Struct, UnsetType, json
+
+from pushgate.codes import PROBLEMS
+from pushgate.errors import Problem
+from pushgate.log import get_logger
+
+PROBLEM_TYPE = "application/problem+json"
+Headers = tuple[tuple[str, str], ...]
+
+_log = get_logger("api")
+_encoder = json.Encoder()
+
+
+class FieldError(Struct, frozen=True):
+    """One field of a body that is wrong: which (as in `users[3]`), what was expected and what came."""
+
+    field: str
+    message: str
+
+
+class ProblemDocument(Struct, frozen=True):
+    """An error. `code` is stable and meant for programs, `detail` for people; `errors` comes with a bad body."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldError] | UnsetType = UNSET
+
+
+class Answer(NamedTuple):
+    """An HTTP answer with a JSON body; a status of 400 and above means that the body is a problem document."""
+
+    status: int
+    body: bytes
+    headers: Headers = ()
+
+    @property
+    def content_type(self) -> str:
+        """The type of the body."""
+        return PROBLEM_TYPE if self.status >= 400 else "application/json"
+
+
+def answer_problem(problem: Problem) -> Answer:
+    """Return the answer that tells a caller of a problem."""
+    document = ProblemDocument(
+        type=f"/docs#{problem.code}",
+        title=PROBLEMS[problem.code].title,
+        status=problem.status,
+        detail=problem.detail,
+        code=problem.code,
+        errors=[FieldError(*error) for error in problem.errors] or UNSET,
+    )
+    headers: list[tuple[str, str]] = []
+    if problem.status == 401:
+        headers.append(("www-authenticate", "Bearer"))
+    if problem.retry_after:
+        headers.append(("retry-after", str(problem.retry_after)))
+    return Answer(problem.status, _encoder.encode(document), tuple(headers))
+
+
+def internal_error(error: Exception) -> Problem:
+    """Log a fault of ours, and return the problem that tells a caller nothing about it."""
+    _log.error("request_failed", exc_info=error)
+    return Problem("internal_error", "the gateway failed to answer; its log says more")
+
+
+def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Litestar's exception handler: turns anything that a route raised into a problem document."""
+    extra: dict[str, str] = {}
+    if isinstance(error, Problem):
+        problem = error
+    elif isinstance(error, HTTPException) and error.status_code < 500:
+        problem = _of_litestar(request, error)
+        if problem.status == 405 and error.headers:
+            extra = {name: value for name, value in error.headers.items() if name.lower() == "allow"}
+    else:
+        problem = internal_error(error)
+    return to_response(answer_problem(problem), extra)
+
+
+def to_response(answer: Answer, extra: dict[str, str] | None = None) -> Response[bytes]:
+    """Return an answer in Litestar's form, with `extra` headers."""
+    return Response(
+        answer.body,
+        status_code=answer.status,
+        media_type=MediaType(answer.content_type) if answer.status < 400 else PROBLEM_TYPE,
+        headers={**dict(answer.headers), **(extra or {})},
+    )
+
+
+_CODE_OF_STATUS = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Problem:
+    code = _CODE_OF_STATUS.get(error.status_code, "bad_request")
+    if code == "not_found":
+        return Problem(code, f"there is nothing at {request.scope['path']}")
+    if code == "method_not_allowed":
+        return Problem(code, f"{request.method} does not go with {request.scope['path']}")
+    errors: list[tuple[str, str]] = []
+    for item in error.extra if isinstance(error.extra, list) else ():
+        if isinstance(item, dict):
+            errors.append((str(item.get("key", "")), str(item.get("message", ""))))
+    return Problem(code, error.detail or HTTPStatus(error.status_code).phrase, tuple(errors))

@@ -1,0 +1,189 @@
+"""The push route, whoever speaks HTTP for it: who may push, what is a valid push, and onto the bus with it."""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Sequence
+from random import getrandbits
+from time import time_ns
+
+from msgspec import UNSET, json
+from msgspec.structs import replace
+
+from pushgate.api.bodies import BodyReader, Errors, bad_body
+from pushgate.api.context import ApiContext
+from pushgate.api.keys import Keys
+from pushgate.api.problems import Answer, answer_problem, internal_error
+from pushgate.api.rules import has_control, is_device, unsafe_number
+from pushgate.api.schemas import PushAccepted, PushBody
+from pushgate.bus.base import Parcel
+from pushgate.errors import BusUnavailable, Problem
+from pushgate.messages.push import Push, encode_push
+from pushgate.messages.shard import shard_of
+from pushgate.metrics.catalogue import PUSHES, PUSHES_REFUSED
+
+PUSH_PATH = "/v1/push"
+DEFAULT_TTL = 3600
+
+
+_read = BodyReader(PushBody).read
+_encode = json.Encoder().encode
+
+
+class PushRoute:
+    """`POST /v1/push` of one worker."""
+
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
+        self._row = context.row
+        self.admit = Keys(context.tenants).admit
+        self.max_body = context.config.management.max_body
+
+    async def push(self, tenant: str, body: bytes) -> Answer:
+        """Return the answer to a push: 202 once the bus has it, else a problem. Never raises.
+
+        It awaits nothing but the bus, so with a bus that answers at once it completes in its first step.
+        """
+        row = self._row
+        try:
+            push = to_push(tenant, _read(body))
+            if push.qos == "reliable":
+                raise Problem("not_implemented", "reliable pushes are not built yet; `live` ones are")
+            parcels = to_parcels(push)
+            await self._context.bus.publish(parcels)
+        except Problem as problem:
+            return self.refuse(problem)
+        except BusUnavailable as error:
+            return self.refuse(Problem("bus_unavailable", str(error), retry_after=1))
+        except Exception as error:
+            return self.refuse(internal_error(error))
+        uids = push.uids
+        row[_ACCEPTED_EVERYONE if uids is None else _ACCEPTED_USER if len(uids) == 1 else _ACCEPTED_USERS] += 1
+        return Answer(202, _encode(PushAccepted(push.id)))
+
+    def refuse(self, problem: Problem) -> Answer:
+        """Return the answer to a push that is not taken, and count it."""
+        self._row[PUSHES_REFUSED.get(str(problem.status), PUSHES_REFUSED["other"])] += 1
+        return answer_problem(problem)
+
+    def too_large(self) -> Problem:
+        """Return the problem of a body over the limit."""
+        return Problem("too_large", f"the body is over {self.max_body} bytes (management.max_body)")
+
+
+_ACCEPTED_USER, _ACCEPTED_USERS, _ACCEPTED_EVERYONE = (PUSHES[kind] for kind in ("user", "users", "everyone"))
+
+
+def to_push(tenant: str, body: PushBody) -> Push:
+    """Return the push that a body asks for, accepted now. Raises Problem that names every field that is wrong."""
+    errors: Errors = []
+    user = body.user
+    uids: list[str] | None
+    if user is not UNSET and body.users is UNSET and body.everyone is UNSET:
+        uids = [user]
+        if has_control(user):
+            errors.append(("user", _CONTROL))
+    else:
+        uids = _uids(body, errors)
+    data = body.data
+    binary = False
+    if data is UNSET or body.data_base64 is not UNSET:
+        payload, binary = _payload(body, errors)
+    else:
+        payload = bytes(data)
+        number = unsafe_number(payload)
+        if number is not None:
+            errors.append(("data", f"expected numbers that JSON can carry safely, got {number}: send a string"))
+    if has_control(body.event):
+        errors.append(("event", _CONTROL))
+    if body.qos != "live" or body.collapse is not UNSET or body.spread is not UNSET:
+        _check_qos(body, errors)
+    device, tags, except_session = body.device, body.tags, body.except_session
+    if device is not UNSET and not is_device(device):
+        errors.append(("device", "expected 1 to 64 of A-Z a-z 0-9 . _ : -, got another character"))
+    if tags is not UNSET:
+        errors.extend((f"tags[{index}]", _CONTROL) for index, tag in enumerate(tags) if has_control(tag))
+    if except_session is not UNSET and has_control(except_session):
+        errors.append(("except_session", _CONTROL))
+    now = time_ns() // 1_000_000
+    message_id = body.id
+    if message_id is UNSET:
+        message_id = f"{now:011x}{getrandbits(64):016x}"  # noqa: S311 - it has to be unique, not secret
+    elif not (message_id.isascii() and message_id.isprintable()):
+        errors.append(("id", "expected 1 to 128 printable ASCII characters, got another character"))
+    if errors:
+        raise bad_body(errors)
+    return Push(
+        tenant,
+        uids,
+        message_id,
+        body.event,
+        now,
+        payload,
+        binary,
+        None if device is UNSET else device,
+        None if tags is UNSET else tags,
+        None if except_session is UNSET else except_session,
+        0.0 if body.spread is UNSET else body.spread,
+        body.qos,
+        (DEFAULT_TTL if body.qos == "reliable" else 0) if body.ttl is UNSET else body.ttl,
+        None if body.collapse is UNSET else body.collapse,
+    )
+
+
+def to_parcels(push: Push) -> Sequence[Parcel]:
+    """Return the push as parcels: one for each shard that holds a user of it, or one for every worker."""
+    tenant, uids = push.tenant, push.uids
+    if uids is None:
+        return (Parcel(None, encode_push(push)),)
+    if len(uids) == 1:
+        return (Parcel(shard_of(tenant, uids[0]), encode_push(push)),)
+    shards: dict[int, list[str]] = {}
+    for uid in uids:
+        shards.setdefault(shard_of(tenant, uid), []).append(uid)
+    return [Parcel(shard, encode_push(replace(push, uids=group))) for shard, group in shards.items()]
+
+
+_CONTROL = "expected no control characters, got one"
+
+
+def _uids(body: PushBody, errors: Errors) -> list[str] | None:
+    """Return whom a push is for when it is not the one `user`: None means everyone."""
+    targets = [name for name in ("user", "users", "everyone") if getattr(body, name) is not UNSET]
+    if len(targets) != 1:
+        given = "none" if not targets else " and ".join(f"`{name}`" for name in targets)
+        errors.extend(
+            (name, f"expected exactly one of `user`, `users` and `everyone`, got {given}")
+            for name in targets or ["user"]
+        )
+    if body.everyone is False:
+        errors.append(("everyone", "expected true, got false"))
+    if body.users is UNSET:
+        return None
+    errors.extend((f"users[{index}]", _CONTROL) for index, uid in enumerate(body.users) if has_control(uid))
+    return list(dict.fromkeys(body.users))
+
+
+def _payload(body: PushBody, errors: Errors) -> tuple[bytes, bool]:
+    """Return what a push says when it is not plainly `data`, and whether that is bytes."""
+    if body.data_base64 is UNSET:
+        return b"null", False
+    if body.data is not UNSET:
+        errors.append(("data_base64", "expected only one of `data` and `data_base64`, got both"))
+    try:
+        return b64decode(body.data_base64, validate=True), True
+    except (Base64Error, ValueError) as error:
+        errors.append(("data_base64", f"expected base64 with padding (RFC 4648 section 4): {error}"))
+        return b"", True
+
+
+def _check_qos(body: PushBody, errors: Errors) -> None:
+    """Check the fields that go with one kind of delivery only."""
+    if body.collapse is not UNSET and has_control(body.collapse):
+        errors.append(("collapse", _CONTROL))
+    if body.qos == "reliable" and body.except_session is not UNSET:
+        errors.append(("except_session", "expected it with a `live` push only, got `reliable`"))
+    if body.spread is not UNSET:
+        if body.qos == "reliable":
+            errors.append(("spread", "expected it with a `live` push only, got `reliable`"))
+        if body.everyone is UNSET:
+            errors.append(("spread", "expected it with `everyone` only"))

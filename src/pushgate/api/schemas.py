@@ -1,0 +1,178 @@
+"""The bodies of the API as structs: their types bound sizes, and the documentation is made of them.
+
+`extra["expected"]` completes "expected …" in the error about a field.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+MAX_USERS = 1000
+MAX_TAGS = 100
+MAX_TTL = 30 * 86400
+MAX_SPREAD = 3600
+
+_TEXT = {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}
+_DEVICE = "^[A-Za-z0-9._:-]{1,64}$"
+_PRINTABLE = "^[ -~]{1,128}$"
+
+
+def _text(limit: int, description: str, **more: object) -> Meta:
+    return Meta(
+        min_length=1,
+        max_length=limit,
+        description=description,
+        extra_json_schema=_TEXT | more,
+        extra={"expected": f"a string of 1 to {limit} characters, none of them a control character"},
+    )
+
+
+def _many(limit: int, description: str) -> Meta:
+    return Meta(
+        min_length=1,
+        max_length=limit,
+        description=description,
+        extra={"expected": f"a list of 1 to {limit:,} strings"},
+    )
+
+
+Uid = Annotated[str, _text(255, "A user's uid.")]
+Tag = Annotated[str, _text(255, "A tag of a token.")]
+Device = Annotated[
+    str,
+    Meta(
+        description="Only to the user's device of this name.",
+        min_length=1,
+        max_length=64,
+        extra_json_schema={"pattern": _DEVICE},
+        extra={"expected": "1 to 64 of A-Z a-z 0-9 . _ : -"},
+    ),
+]
+Name = Annotated[str, _text(128, "What kind of message this is; clients choose a handler by it.", default="message")]
+Collapse = Annotated[str, _text(128, "Of reliable messages with this key only the newest is kept.")]
+SessionId = Annotated[str, _text(128, "Not to this session; not with `reliable`.")]
+MessageId = Annotated[
+    str,
+    Meta(
+        description="The message's id, which its receivers see; of a reliable one also its idempotency key. "
+        "Made by the server when absent.",
+        min_length=1,
+        max_length=128,
+        extra_json_schema={"pattern": _PRINTABLE},
+        extra={"expected": "1 to 128 printable ASCII characters"},
+    ),
+]
+Everyone = Annotated[
+    bool,
+    Meta(
+        description="To everyone in the tenant.",
+        extra_json_schema={"const": True},
+        extra={"expected": "true"},
+    ),
+]
+Ttl = Annotated[
+    int,
+    Meta(
+        description="Seconds that a reliable message is kept, default 3600.",
+        ge=1,
+        le=MAX_TTL,
+        extra={"expected": f"a whole number of seconds, 1 to {MAX_TTL}"},
+    ),
+]
+Spread = Annotated[
+    float,
+    Meta(
+        description="Seconds over which to spread a live push to everyone.",
+        ge=0,
+        le=MAX_SPREAD,
+        extra={"expected": f"a number of seconds, 0 to {MAX_SPREAD}"},
+    ),
+]
+Data = Annotated[
+    Raw,
+    Meta(
+        description="The message: any JSON value. No integers beyond 2^53 - 1: browsers would round them.",
+        extra={"expected": "a JSON value"},
+    ),
+]
+Base64 = Annotated[
+    str,
+    Meta(
+        description="The message, when it is bytes: base64 with padding (RFC 4648 section 4).",
+        extra_json_schema={"contentEncoding": "base64"},
+        extra={"expected": "base64 with padding"},
+    ),
+]
+Qos = Annotated[
+    Literal["live", "reliable"],
+    Meta(
+        description="`live`: to whoever is connected now, at most once. `reliable`: kept until acknowledged; "
+        "not built yet, answered with 501.",
+        extra_json_schema={"default": "live"},
+        extra={"expected": '"live" or "reliable"'},
+    ),
+]
+
+
+class PushBody(Struct, forbid_unknown_fields=True, gc=False):
+    """A push: exactly one of `user`, `users` and `everyone`, and what to say to them."""
+
+    user: Uid | UnsetType = UNSET
+    users: Annotated[list[Uid], _many(MAX_USERS, "To each of these users.")] | UnsetType = UNSET
+    everyone: Everyone | UnsetType = UNSET
+    device: Device | UnsetType = UNSET
+    tags: Annotated[list[Tag], _many(MAX_TAGS, "Only to sessions with any of these.")] | UnsetType = UNSET
+    except_session: SessionId | UnsetType = UNSET
+    event: Name = "message"
+    data: Data | UnsetType = UNSET
+    data_base64: Base64 | UnsetType = UNSET
+    qos: Qos = "live"
+    ttl: Ttl | UnsetType = UNSET
+    id: MessageId | UnsetType = UNSET
+    collapse: Collapse | UnsetType = UNSET
+    spread: Spread | UnsetType = UNSET
+
+
+class PushAccepted(Struct, frozen=True):
+    """The bus has the push."""
+
+    id: str
+
+
+class TokenBody(Struct, forbid_unknown_fields=True):
+    """Whom a client token is for."""
+
+    user: Uid
+    ttl: Annotated[
+        int,
+        Meta(
+            description="Seconds that the token is good for.",
+            ge=1,
+            le=MAX_TTL,
+            extra={"expected": f"a whole number of seconds, 1 to {MAX_TTL}"},
+        ),
+    ] = 3600
+    tags: (
+        Annotated[
+            list[Annotated[str, _text(64, "A tag.")]],
+            Meta(
+                description="Tags that pushes can be narrowed to.",
+                max_length=16,
+                extra={"expected": "a list of up to 16 strings"},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class TokenMade(Struct, frozen=True):
+    """A client token and when it expires, in seconds since 1970."""
+
+    token: str
+    expires: int
+
+
+class Alive(Struct, frozen=True):
+    """The worker answers."""
+
+    status: Literal["ok"] = "ok"

@@ -1,0 +1,88 @@
+"""A worker's HTTP server: connections that the worker's listener accepted, and the sweep over them."""
+
+import asyncio
+import socket
+from typing import cast
+
+from litestar import Litestar
+from uvicorn import Config
+
+from pushgate.api.context import ApiContext
+from pushgate.api.protocol import ApiProtocol
+from pushgate.api.push import PushRoute
+from pushgate.api.state import ApiState
+
+SWEEP = 1.0
+"""Seconds between two looks at all connections."""
+
+
+class ApiServer:
+    """Serves the API on accepted sockets; everything runs on the one loop."""
+
+    def __init__(self, app: Litestar, context: ApiContext, loop: asyncio.AbstractEventLoop) -> None:
+        route = PushRoute(context)
+        app.state.context = context
+        app.state.push_route = route
+        self._loop = loop
+        self._config = Config(
+            app,
+            interface="asgi3",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+        )
+        self._state = ApiState(route, context.config.management.keep_alive)
+        self._adopting: set[asyncio.Task[None]] = set()
+        self._timer = loop.call_later(SWEEP, self._sweep)
+
+    def serve(self, sock: socket.socket) -> None:
+        """Take over an accepted, non-blocking TCP socket; it belongs to the server from here on."""
+        if self._state.stopping:
+            sock.close()
+            return
+        task = self._loop.create_task(self._adopt(sock))
+        self._adopting.add(task)
+        task.add_done_callback(self._adopting.discard)
+
+    async def stop(self, grace: float) -> None:
+        """Answer the requests in flight, for at most `grace` seconds, then close every connection.
+
+        Those of which only a part has come count too. Idle connections are closed at once.
+        """
+        state = self._state
+        state.stopping = True
+        await asyncio.gather(*self._adopting)
+        for connection in self._connections():
+            connection.shutdown()
+        if state.connections:
+            try:
+                await asyncio.wait_for(state.empty.wait(), grace)
+            except TimeoutError:
+                for connection in self._connections():
+                    connection.transport.abort()
+                await asyncio.wait_for(state.empty.wait(), 1.0)
+        self._timer.cancel()
+        for task in tuple(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._connect, sock)
+        except OSError:
+            sock.close()  # the caller went away already
+
+    def _connect(self) -> ApiProtocol:
+        return ApiProtocol(self._config, self._state, self._loop)
+
+    def _connections(self) -> list[ApiProtocol]:
+        # nothing but ApiProtocol enters this set: WebSocket upgrades are off
+        return cast(list[ApiProtocol], list(self._state.connections))
+
+    def _sweep(self) -> None:
+        self._timer = self._loop.call_later(SWEEP, self._sweep)
+        self._state.tick()
+        for connection in self._connections():
+            connection.sweep()

@@ -1,0 +1,16 @@
+"""The load generator behind `pushgate bench`: bounded in count and time, and cheaper than what it measures.
+
+options       where the gateway is and how hard to try: plain values
+histogram     latencies in slots
+tokens        client tokens, signed ahead
+payload       request bytes, and the mark by which a message is known again
+swarm         many WebSocket connections on one epoll
+callers       many keep-alive HTTP callers on another
+totals        what a process reports
+worker        one process: a swarm, perhaps callers, and a pipe
+crew          all processes, as the one that started them sees them
+server_cost   memory and CPU of the server, from /proc
+connect, broadcast, push    the three benches, each a function that returns a Result
+figures, report             how figures are named, and shown
+commands      the command line of the three
+"""

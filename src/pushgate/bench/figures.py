@@ -1,0 +1,38 @@
+"""What the benches' figures have in common: how they are worked out, named and rounded."""
+
+from pushgate.bench.server_cost import Cost
+from pushgate.bench.totals import Totals
+
+_BUSY = 0.9  # of one CPU
+
+
+def per(amount: float, divisor: float, digits: int = 1) -> float:
+    """`amount / divisor`, rounded; 0.0 when there is nothing to divide by."""
+    return round(amount / divisor, digits) if divisor else 0.0
+
+
+def generator(totals: Totals, processes: int, busiest: float) -> dict[str, object]:
+    """What the generator itself took; `cpu_s` includes its start and the signing of tokens."""
+    return {"processes": processes, "cpu_s": round(totals.cpu, 2), "busiest": round(busiest, 2)}
+
+
+def warnings(busiest: float) -> list[str]:
+    """Words for figures that are the generator's rather than the server's."""
+    if busiest < _BUSY:
+        return []
+    return [
+        f"the generator was the bottleneck ({busiest:.0%} of a CPU): use more --processes, or trust the figures less"
+    ]
+
+
+def server_memory(before: Cost, after: Cost, connections: int) -> dict[str, object]:
+    """User memory of the server in bytes, before and after, and what one connection added."""
+    return {
+        "processes": after.processes,
+        "rss_before": before.rss,
+        "rss_after": after.rss,
+        "rss_per_connection": per(after.rss - before.rss, connections),
+        "pss_before": before.pss,
+        "pss_after": after.pss,
+        "pss_per_connection": per(after.pss - before.pss, connections),
+    }

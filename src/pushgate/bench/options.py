@@ -1,0 +1,116 @@
+"""What a bench is told: where the gateway is, who may talk to it, and how hard to try. Plain values only."""
+
+import resource
+import socket
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pushgate.errors import ConfigError, PushgateError
+
+SPARE_FILES = 64
+"""Descriptors of a generator process that are no connections: standard streams, pipes, epolls."""
+
+
+class BenchError(PushgateError):
+    """A bench cannot go on: the gateway does not answer, or a generator process ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One end point: its IPv4 address and port to connect to, the `Host` header, and the path."""
+
+    ip: str
+    port: int
+    host: str
+    path: str
+
+    @classmethod
+    def parse(cls, url: str, scheme: str) -> "Address":
+        """Return the address of a URL with this scheme; raises ConfigError for what is no such URL."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 80
+        except ValueError as error:
+            raise ConfigError(f"{url}: {error}") from None
+        if parts.scheme != scheme or not parts.hostname or parts.query:
+            raise ConfigError(f"{url}: expected {scheme}://host:port/path without TLS and query")
+        try:
+            ip = socket.gethostbyname(parts.hostname)
+        except OSError as error:
+            raise ConfigError(f"{parts.hostname}: {error.strerror}") from None
+        return cls(ip, port, parts.netloc, parts.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The gateway under test and the keys to it. `token_secret` is the tenant's HS256 secret."""
+
+    clients: Address
+    api: Address
+    api_key: str
+    token_secret: bytes
+    tenant: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every bench knows.
+
+    `per_user` connections stand for one user. `window` is how many handshakes are in flight in all. `processes`
+    is the least number of generator processes: there are more when files would not suffice. `pin` is the only
+    CPU that the generator may use. `bare` takes any WebSocket server: a connection counts from its 101 answer,
+    without a `welcome`. `timeout` bounds, in seconds, a handshake, a call and the wait for a last message.
+    """
+
+    target: Target
+    per_user: int = 1
+    window: int = 256
+    processes: int = 1
+    pin: int | None = None
+    server_pids: tuple[int, ...] = ()
+    bare: bool = False
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The pushes of `bench push`, or one process's part of them.
+
+    `callers` keep-alive connections push to the users in turn for `seconds`, each frame `size` bytes. With `rate` 0
+    a caller calls again as soon as it is answered; else so many calls a second are due at fixed instants, and a
+    call's latency counts from the instant when it was due: a slow answer does not hide those behind it.
+    """
+
+    callers: int
+    seconds: float
+    size: int
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One process's part: `count` connections, then `idle` ones of users whom nobody pushes to; and its `calls`.
+
+    `first` is the number of its first connection among all, `first_user` that of its first user: its j-th
+    connection stands for user `u<first_user + j // per_user>`. No user is shared between processes that call.
+    """
+
+    first: int
+    first_user: int
+    count: int
+    idle: int = 0
+    calls: Calls | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """What a bench found: `figures` ready for JSON, `warnings` in words, and whether all was well."""
+
+    figures: dict[str, object]
+    ok: bool
+    warnings: list[str] = field(default_factory=list)
+
+
+def process_room() -> int:
+    """How many connections one process may hold, by its hard limit of open files."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_FILES

@@ -1,0 +1,52 @@
+"""The bus: carries live pushes from the node that took them to the workers that hold the sessions.
+
+What every backend promises:
+
+- **Publish is confirmed.** `publish` returns when the bus has taken the whole group; it raises BusUnavailable
+  when the bus is away or went away before it confirmed, and then any part of the group may or may not arrive.
+- **A payload over the backend's limit** is Problem("too_large"), known before any part of its group goes out.
+  (NATS: the server's `max_payload`, 8 MiB where it is embedded; memory has none.)
+- **Order.** What one publisher publishes to one shard, one call after the answer to another, arrives in that
+  order; so does what it publishes to everyone; and a shard and everyone are in that order too where one
+  subscriber has both.
+- **At most once.** A message arrives once or not at all. What may have been missed is reported by `on_gap`.
+- **Delivery is a plain call** of `receive` on the event loop, one at a time, in order of arrival.
+- A backend reconnects by itself, for ever, and never loses a subscription over it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+Receive = Callable[[bytes], None]
+"""Takes one payload from the bus; must not raise."""
+
+
+class Parcel(NamedTuple):
+    """A payload for one shard, or with `shard` None for every worker of every node."""
+
+    shard: int | None
+    payload: bytes
+
+
+class Bus(Protocol):
+    """The interface of a backend; see the module for what it promises."""
+
+    async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
+        """Connect and subscribe to the shards and to everyone; returns when subscriptions hold.
+
+        Waits for a bus that is not there yet. `on_gap` is called each time that messages may have been
+        missed.
+        """
+
+    async def publish(self, parcels: Sequence[Parcel]) -> None:
+        """Publish the parcels in order; returns when the bus has them all.
+
+        Raises BusUnavailable (nothing is kept to be sent later) or Problem("too_large").
+        """
+
+    @property
+    def connected(self) -> bool:
+        """Whether a publish could succeed now."""
+
+    async def stop(self) -> None:
+        """Let go of the bus; what was published and not confirmed may be lost."""

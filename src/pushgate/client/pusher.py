@@ -1,0 +1,141 @@
+"""The HTTP API for those who push: one method a call, problems as exceptions."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
+
+from pushgate.client.errors import ApiProblem, Unreachable
+from pushgate.messages.push import Qos
+
+
+class Pushed(Struct, frozen=True, omit_defaults=True):
+    """The answer to a push. `offset` comes with reliable ones; `duplicate`: its `id` had been pushed before."""
+
+    id: str
+    offset: int | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
+
+
+class _Field(Struct):
+    field: str = ""
+    message: str = ""
+
+
+class _Problem(Struct):
+    code: str = ""
+    detail: str = ""
+    title: str = ""
+    errors: list[_Field] = []
+
+
+class _Token(Struct):
+    token: str
+
+
+_Answer = TypeVar("_Answer", Pushed, _Token)
+
+
+class Pusher:
+    """A caller of one gateway's API with one key; an async context that keeps its connections open.
+
+    Every method raises ApiProblem when the API refuses, and Unreachable when no answer came.
+    """
+
+    def __init__(self, api: str, api_key: str, *, timeout: float = 10.0) -> None:
+        """`api` is the management port's URL, like `http://127.0.0.1:8001`; `timeout` in seconds, for each step."""
+        headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+        self._http = httpx.AsyncClient(base_url=api, headers=headers, timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def push(
+        self,
+        data: object = UNSET,
+        *,
+        user: str | None = None,
+        users: Sequence[str] | None = None,
+        everyone: bool = False,
+        event: str | None = None,
+        device: str | None = None,
+        tags: Sequence[str] | None = None,
+        except_session: str | None = None,
+        qos: Qos | None = None,
+        ttl: int | None = None,
+        id: str | None = None,
+        collapse: str | None = None,
+        spread: float | None = None,
+    ) -> Pushed:
+        """Push `data`, any JSON value, or `bytes`, to exactly one of `user`, `users` and `everyone`.
+
+        The others are the contract's fields; None leaves one to the gateway. `ttl` and `spread` are in seconds.
+        """
+        body: dict[str, object] = {
+            "user": user,
+            "users": None if users is None else list(users),
+            "everyone": everyone or None,
+            "event": event,
+            "device": device,
+            "tags": None if tags is None else list(tags),
+            "except_session": except_session,
+            "qos": qos,
+            "ttl": ttl,
+            "id": id,
+            "collapse": collapse,
+            "spread": spread,
+        }
+        body = {name: value for name, value in body.items() if value is not None}
+        if isinstance(data, bytes | bytearray | memoryview):
+            body["data_base64"] = b64encode(data).decode()
+        elif data is not UNSET:
+            body["data"] = data  # None is JSON's null, and a value like any other
+        return await self._post("/v1/push", body, Pushed)
+
+    async def token(self, user: str, *, ttl: int | None = None, tags: Sequence[str] | None = None) -> str:
+        """Return a new client token for a user, valid for `ttl` seconds."""
+        body: dict[str, object] = {"user": user}
+        if ttl is not None:
+            body["ttl"] = ttl
+        if tags:
+            body["tags"] = list(tags)
+        return (await self._post("/v1/tokens", body, _Token)).token
+
+    async def _post(self, path: str, body: dict[str, object], kind: type[_Answer]) -> _Answer:
+        try:
+            answer = await self._http.post(path, content=json.encode(body))
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self._http.base_url}: {error or type(error).__name__}") from error
+        if not answer.is_success:
+            raise _problem(answer)
+        try:
+            return json.decode(answer.content, type=kind)
+        except (DecodeError, ValidationError) as error:
+            raise ApiProblem(answer.status_code, "", f"not the answer of a gateway: {error}") from None
+
+
+def _problem(answer: httpx.Response) -> ApiProblem:
+    try:
+        body = json.decode(answer.content, type=_Problem)
+    except (DecodeError, ValidationError):
+        body = _Problem(detail=answer.reason_phrase)
+    wait = answer.headers.get("Retry-After", "")
+    return ApiProblem(
+        answer.status_code,
+        body.code,
+        body.detail or body.title,
+        tuple((each.field, each.message) for each in body.errors),
+        int(wait) if wait.isdecimal() else 0,
+    )

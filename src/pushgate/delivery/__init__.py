@@ -1,0 +1,1 @@
+"""From the bus to the sessions: the router and the fan-out to everyone."""

@@ -1,0 +1,109 @@
+"""The fan-out to everyone: in slices over the table of descriptors, so that the loop stays responsive.
+
+Fan-outs run one after the other. A session that gets a message of its own while a slice has yet to reach it is
+first given what is pending (`catch_up`), and the slice then skips it: what this worker took in order arrives in order.
+A fan-out with `spread` runs beside the others, at its own pace, and promises no order.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
+from pushgate.metrics.catalogue import DELIVERED, PUSH_TO_WRITE, SENT_BYTES
+from pushgate.metrics.rows import Row, observe
+
+SLICE = 256
+"""Descriptors looked at in one callback: at some 7 microseconds a write, under 2 ms."""
+PACE = 0.05
+"""Seconds between two slices of a fan-out with `spread`."""
+
+
+class _Run:
+    """One fan-out: everything below `position` is done, and so are the descriptors in `early`."""
+
+    __slots__ = ("early", "outgoing", "position")
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self.outgoing = outgoing
+        self.position = 0
+        self.early: set[int] = set()
+
+
+class FanOut:
+    """The fan-outs of one worker."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        row: Row,
+        call_soon: Callable[[Callable[[], None]], object],
+        call_later: Callable[..., object],
+    ) -> None:
+        self._sessions = sessions
+        self._row = row
+        self._call_soon = call_soon
+        self._call_later = call_later
+        self._runs: deque[_Run] = deque()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a fan-out without `spread` is under way."""
+        return bool(self._runs)
+
+    def start(self, outgoing: Outgoing) -> None:
+        """Begin to write a push to everyone in its tenant, or line it up behind those under way."""
+        if outgoing.push.spread > 0:
+            size = len(self._sessions.by_fd)
+            share = max(1, -(-size * PACE // outgoing.push.spread))
+            self._continue_spread(_Run(outgoing), int(share))
+            return
+        self._runs.append(_Run(outgoing))
+        if len(self._runs) == 1:
+            self._call_soon(self._continue)
+
+    def catch_up(self, channel: Channel) -> None:
+        """Write everything pending to one session, so that what follows comes after it."""
+        for run in self._runs:
+            if channel.fd >= run.position and channel.fd not in run.early:
+                self._write(run, (channel,))
+                run.early.add(channel.fd)
+
+    def _continue(self) -> None:
+        run = self._runs[0]
+        if self._write_slice(run, SLICE):
+            self._runs.popleft()
+        if self._runs:
+            self._call_soon(self._continue)
+
+    def _continue_spread(self, run: _Run, share: int) -> None:
+        if not self._write_slice(run, share):
+            self._call_later(PACE, self._continue_spread, run, share)
+
+    def _write_slice(self, run: _Run, size: int) -> bool:
+        """Write to the sessions of the next descriptors; returns whether that was the last slice."""
+        by_fd = self._sessions.by_fd
+        stop = run.position + size
+        self._write(run, by_fd[run.position : stop])
+        run.position = stop
+        if stop < len(by_fd):
+            return False
+        observe(self._row, PUSH_TO_WRITE, time.time() - run.outgoing.push.time / 1000)
+        return True
+
+    def _write(self, run: _Run, channels: Sequence[Channel | None]) -> None:
+        outgoing, early = run.outgoing, run.early
+        frame, tenant, narrowed = outgoing.frame, outgoing.push.tenant, outgoing.narrowed
+        write = self._sessions.write_live
+        delivered = 0
+        for channel in channels:
+            if channel is None or channel.user.tenant != tenant:
+                continue
+            if narrowed and not outgoing.matches(channel, self._sessions):
+                continue
+            fd = channel.fd
+            if early and fd in early:
+                continue
+            delivered += write(fd, frame)
+        self._row[DELIVERED] += delivered
+        self._row[SENT_BYTES] += delivered * len(frame)

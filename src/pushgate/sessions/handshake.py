@@ -1,0 +1,79 @@
+"""What an upgrade request asks for: who the client says it is, and its device. No I/O."""
+
+import re
+from typing import Literal, NamedTuple
+
+from pushgate.errors import UpgradeRefused
+from pushgate.messages import json_codec
+from pushgate.wire.request import Request, parse_query
+from pushgate.wire.upgrade import Upgrade
+
+Start = Literal["oldest", "now"]
+
+_is_device = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
+_is_cursor = re.compile(r"[0-9]{1,16}").fullmatch
+_BEARER = "bearer."
+MAX_OFFSET = 2**53
+
+
+class Hello(NamedTuple):
+    """A client's wishes; `token` is None when it will come in a first message."""
+
+    token: str | None
+    protocol: str | None
+    device: str | None
+    cursor: int | None
+    epoch: str | None
+    start: Start
+
+
+def read_hello(request: Request, upgrade: Upgrade) -> Hello:
+    """Return what a lawful upgrade request asks for.
+
+    Raises UpgradeRefused with 400 for a token in two places, a subprotocol that nobody here speaks, and a field of the
+    query that is wrong.
+    """
+    query = parse_query(request.query)
+    tokens = [query["token"]] if "token" in query else []
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise UpgradeRefused(400, "Authorization: expected `Bearer <token>`")
+        tokens.append(value.strip())
+    tokens.extend(name.removeprefix(_BEARER) for name in upgrade.protocols if name.startswith(_BEARER))
+    if len(tokens) > 1:
+        raise UpgradeRefused(400, "the token stands in more than one place")
+    device, cursor, epoch, start = check_inbox(
+        query.get("device"), query.get("cursor"), query.get("epoch"), query.get("from")
+    )
+    return Hello(tokens[0] if tokens else None, _choose_protocol(upgrade.protocols), device, cursor, epoch, start)
+
+
+def check_inbox(
+    device: str | None, cursor: str | int | None, epoch: str | None, start: str | None
+) -> tuple[str | None, int | None, str | None, Start]:
+    """Return the fields that ask for an inbox, checked; raises UpgradeRefused with 400, naming the field."""
+    if device is not None and not _is_device(device):
+        raise UpgradeRefused(400, "device: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
+    if cursor is not None:
+        if not _is_cursor(str(cursor)) or int(cursor) >= MAX_OFFSET:
+            raise UpgradeRefused(400, "cursor: expected an offset, an integer from 0 to 2^53 - 1")
+        cursor = int(cursor)
+    if epoch is not None and not 1 <= len(epoch) <= 64:
+        raise UpgradeRefused(400, "epoch: expected 1 to 64 characters")
+    if start is None or start == "oldest":
+        return device, cursor, epoch, "oldest"
+    if start == "now":
+        return device, cursor, epoch, "now"
+    raise UpgradeRefused(400, "from: expected `oldest` or `now`")
+
+
+def _choose_protocol(offered: tuple[str, ...]) -> str | None:
+    """Return the subprotocol to answer with; None when none was offered."""
+    named = [name for name in offered if not name.startswith(_BEARER)]
+    if json_codec.PROTOCOL in named:
+        return json_codec.PROTOCOL
+    if named:
+        raise UpgradeRefused(400, f"none of the offered subprotocols is spoken here: offer {json_codec.PROTOCOL}")
+    return None

@@ -1,0 +1,62 @@
+"""The heartbeat: a sweep over the sessions that pings the idle, drops the dead and ends those whose token is over.
+
+No timer a connection: every tick looks at the next slice of the table, so that the work is even. Idleness is counted in
+ticks that this worker really ran: a worker that was stopped for a minute, or blocked by a long collection, has aged
+nobody, and reads what waited in the sockets before it judges.
+"""
+
+from pushgate.codes import Close
+from pushgate.config import ClientsConfig
+from pushgate.metrics.catalogue import PINGS
+from pushgate.metrics.rows import Row
+from pushgate.sessions.manager import SessionManager
+from pushgate.sockets.poller import Poller
+from pushgate.wire.frames import EMPTY_PING
+
+TICK = 0.25
+"""Seconds between two ticks of a worker."""
+ROUND = 5.0
+"""Seconds in which a sweep has looked at everybody, at the most."""
+EXPIRY_LEEWAY = 30
+"""Seconds that a session outlives its token (clocks differ, and a refresh may be on its way)."""
+
+
+class Heartbeat:
+    """Sweeps the sessions of one worker; `tick` is called every TICK seconds."""
+
+    def __init__(self, poller: Poller, sessions: SessionManager, config: ClientsConfig, row: Row) -> None:
+        self._poller = poller
+        self._sessions = sessions
+        self._row = row
+        self._idle_ticks = max(1, round(config.ping_interval / TICK))
+        self._dead_ticks = self._idle_ticks + max(1, round(config.pong_timeout / TICK))
+        # A session is looked at several times while it is idle and silent, so that a lost look costs little.
+        self._round_ticks = max(1, round(min(ROUND, config.ping_interval / 4, config.pong_timeout / 2) / TICK))
+        self._position = 0
+
+    def tick(self, now: float) -> None:
+        """Look at the next slice; `now` in seconds since 1970."""
+        sessions = self._sessions
+        sessions.tick += 1
+        size = len(sessions.by_fd)
+        start = self._position
+        stop = min(size, start + size // self._round_ticks + 1)
+        self._position = 0 if stop == size else stop
+        heard, expires = sessions.columns.heard, sessions.columns.expires
+        tick, over = sessions.tick, int(now) - EXPIRY_LEEWAY
+        for fd in range(start, stop):
+            session = sessions.by_fd[fd]
+            if session is None:
+                continue
+            if 0 < expires[fd] < over:
+                sessions.close(session, Close.TOKEN_EXPIRED)
+                continue
+            idle = tick - heard[fd]
+            if idle < self._idle_ticks:
+                continue
+            if idle >= self._dead_ticks:
+                sessions.close(session, Close.HEARTBEAT_TIMEOUT)
+            elif not self._poller.is_parked(fd):
+                # Every look repeats the ping while the client is silent: no state, and only silent clients cost more.
+                self._poller.write(fd, EMPTY_PING)
+                self._row[PINGS] += 1

@@ -1,0 +1,114 @@
+"""What clients send: bytes to frames to messages, and what each message does."""
+
+from msgspec import UNSET
+
+from pushgate.codes import Close
+from pushgate.config import ClientsConfig
+from pushgate.errors import MessageError, TokenRefused, WireError
+from pushgate.messages import json_codec
+from pushgate.messages.client import Ack, Connect, Error, Pong, Refresh
+from pushgate.metrics.catalogue import RECEIVED, RECEIVED_BYTES
+from pushgate.metrics.rows import Row
+from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.session import ChannelSession
+from pushgate.sockets.poller import Poller
+from pushgate.tenants.registry import Tenants
+from pushgate.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, encode_frame, parse_close, read_single
+
+_PONG_FRAME = encode_frame(TEXT, json_codec.encode(Pong()))
+
+
+class Inbound:
+    """Reads from all sessions of a worker (Handler)."""
+
+    def __init__(
+        self, poller: Poller, sessions: SessionManager, tenants: Tenants, config: ClientsConfig, row: Row
+    ) -> None:
+        self._poller = poller
+        self._sessions = sessions
+        self._tenants = tenants
+        self._max_message = config.max_message
+        self._row = row
+
+    def readable(self, fd: int) -> None:
+        """Read what a session's client sent (Handler)."""
+        session = self._sessions.by_fd[fd]
+        assert session is not None
+        size = self._poller.read(fd)
+        if size <= 0:
+            if size == 0:
+                self._sessions.drop(session)
+            return
+        self._sessions.columns.heard[fd] = self._sessions.tick
+        self._row[RECEIVED_BYTES] += size
+        if session.reader is None:
+            frame = read_single(self._poller.buffer, size)
+            if frame is not None:
+                self._row[RECEIVED] += 1
+                if frame[0] != PONG:
+                    self._handle_frame(session, *frame)
+                return
+        self.feed(session, bytes(memoryview(self._poller.buffer)[:size]))
+
+    def feed(self, session: ChannelSession, data: bytes) -> None:
+        """Handle bytes of a session, whatever frames they hold or split."""
+        reader = session.reader
+        if reader is None:
+            reader = session.reader = FrameReader(self._max_message)
+        by_fd, fd = self._sessions.by_fd, session.fd
+        try:
+            for opcode, payload in reader.feed(data):
+                self._row[RECEIVED] += 1
+                self._handle_frame(session, opcode, payload)
+                if by_fd[fd] is not session:
+                    return
+        except WireError as error:
+            self._sessions.close(session, error.close, error.reason)
+            return
+        if reader.idle:
+            session.reader = None
+
+    def _handle_frame(self, session: ChannelSession, opcode: int, payload: bytes) -> None:
+        if opcode == TEXT:
+            self._handle_message(session, payload)
+        elif opcode == PING:
+            self._sessions.write(session, encode_frame(PONG, payload))
+        elif opcode == CLOSE:
+            try:
+                code, _ = parse_close(payload)
+            except WireError as error:
+                self._sessions.close(session, error.close, error.reason)
+            else:
+                self._sessions.answer_close(session, code)
+        elif opcode == BINARY:
+            self._sessions.close(session, Close.BAD_MESSAGE, "this subprotocol has text frames only")
+
+    def _handle_message(self, session: ChannelSession, text: bytes) -> None:
+        try:
+            message = json_codec.decode(text)
+            match message:
+                case Refresh():
+                    self._refresh(session, message.token)
+                case Ack():
+                    raise MessageError(
+                        "no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset"
+                    )
+                case Connect():
+                    raise MessageError("connected", "this connection is connected already", "type")
+                case _:
+                    self._sessions.write(session, _PONG_FRAME)
+        except MessageError as error:
+            if error.close is not None:
+                self._sessions.close(session, error.close, error.reason)
+            else:
+                self._sessions.send(session, Error(error.code, error.reason, error.field or UNSET))
+
+    def _refresh(self, session: ChannelSession, token: str) -> None:
+        try:
+            claims = self._tenants.check_token(token)
+        except TokenRefused as refused:
+            raise MessageError("token_refused", refused.reason, "token") from None
+        if (claims.tenant, claims.uid) != (session.user.tenant, session.user.uid):
+            raise MessageError("token_refused", "the token is for somebody else", "token")
+        session.tags = claims.tags
+        self._sessions.set_expiry(session, claims.expires)

@@ -1,0 +1,241 @@
+"""The lobby: where a connection is until its HTTP upgrade and its token have been checked.
+
+From here it goes to the worker that owns its user's shard, or it is told why not. A bad request is an HTTP error; a bad
+token is told after the upgrade, by a close code, because scripts in a browser can read that alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pushgate.codes import Close
+from pushgate.config import ClientsConfig
+from pushgate.errors import MessageError, TokenRefused, UpgradeRefused, WireError
+from pushgate.messages import json_codec
+from pushgate.messages.client import Connect
+from pushgate.metrics.catalogue import LOBBY, REFUSED
+from pushgate.metrics.rows import Row
+from pushgate.sessions.arrival import Arrival
+from pushgate.sessions.handshake import check_inbox, read_hello
+from pushgate.sessions.heartbeat import TICK
+from pushgate.sessions.session import pack_address
+from pushgate.sockets.poller import Poller
+from pushgate.tenants.registry import Tenants
+from pushgate.wire.frames import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    FrameReader,
+    encode_close,
+    encode_frame,
+    frame_size,
+    parse_close,
+)
+from pushgate.wire.request import Request, find_head, parse_request
+from pushgate.wire.upgrade import check_upgrade, encode_answer, encode_switching
+
+PAGES = {"/": "pushgate: a WebSocket push gateway. Connect to /ws.", "/healthz": "ok"}
+"""What the client port answers to ordinary requests."""
+MAX_CONNECT = 16 * 1024
+"""Bytes of a `connect` message, and of all that comes before it in one piece."""
+
+
+class _Guest:
+    """One connection in the lobby. `reader` is there once it was upgraded and owes a `connect` message."""
+
+    __slots__ = ("address", "agent", "buffer", "deadline", "reader", "searched")
+
+    def __init__(self, address: Any, deadline: int) -> None:
+        self.address = address
+        self.deadline = deadline
+        self.agent = ""
+        self.buffer = b""
+        self.searched = 0
+        self.reader: FrameReader | None = None
+
+
+class Lobby:
+    """The lobby of one worker (Handler). `deliver(fd, arrival)` takes a connection over once it is known."""
+
+    def __init__(
+        self,
+        poller: Poller,
+        tenants: Tenants,
+        config: ClientsConfig,
+        row: Row,
+        deliver: Callable[[int, Arrival], None],
+    ) -> None:
+        self._poller = poller
+        self._tenants = tenants
+        self._row = row
+        self._deliver = deliver
+        self._patience = max(1, round(config.handshake_timeout / TICK))
+        self._guests: dict[int, _Guest] = {}  # in the order of their deadlines
+        self._tick = 0
+
+    def admit(self, fd: int, address: Any) -> None:
+        """Take in a connection just accepted, whose peer's address is as `accept` gave it."""
+        self._guests[fd] = _Guest(address, self._tick + self._patience)
+        self._row[LOBBY] += 1
+        self._poller.add(fd, self)
+
+    def readable(self, fd: int) -> None:
+        """Read on in a handshake (Handler)."""
+        guest = self._guests[fd]
+        size = self._poller.read(fd)
+        if size < 0:
+            return
+        if size == 0:
+            self._leave(fd, "gone")
+            self._poller.close(fd)
+            return
+        guest.buffer += memoryview(self._poller.buffer)[:size]
+        try:
+            if guest.reader is None:
+                self._read_request(fd, guest)
+            else:
+                self._read_connect(fd, guest, guest.reader)
+        except UpgradeRefused as refused:
+            self._leave(fd, "not_websocket" if refused.status in (404, 405, 426) else "malformed")
+            self._poller.finish(fd, encode_answer(refused.status, refused.reason, refused.headers))
+        except WireError as error:
+            self._turn_away(fd, "malformed", error.close, error.reason)
+        except TokenRefused as refused:
+            self._turn_away(fd, "token", refused.close, refused.reason)
+
+    def tick(self) -> None:
+        """Count one tick, and turn away those whose time is over."""
+        self._tick += 1
+        while self._guests:
+            fd, guest = next(iter(self._guests.items()))
+            if guest.deadline > self._tick:
+                return
+            if guest.reader is None:
+                self._leave(fd, "timeout")
+                self._poller.finish(fd, encode_answer(408, "the request took too long"))
+            else:
+                self._turn_away(fd, "timeout", Close.HANDSHAKE_TIMEOUT, "no connect message in time")
+
+    def empty(self) -> None:
+        """Turn everybody away: the worker stops."""
+        for fd, guest in list(self._guests.items()):
+            if guest.reader is None:
+                self._leave(fd, "overloaded")
+                self._poller.finish(fd, encode_answer(503, "this node stops", (("Retry-After", "1"),)))
+            else:
+                self._turn_away(fd, "overloaded", Close.GOING_AWAY, "")
+
+    def _read_request(self, fd: int, guest: _Guest) -> None:
+        end = find_head(guest.buffer, guest.searched)
+        if end < 0:
+            guest.searched = max(0, len(guest.buffer) - 3)
+            return
+        request = parse_request(guest.buffer[:end])
+        if request.path != "/ws":
+            self._answer(fd, request)
+            return
+        upgrade = check_upgrade(request)
+        hello = read_hello(request, upgrade)
+        greeting = encode_switching(upgrade.accept, hello.protocol)
+        guest.agent = request.headers.get("user-agent", "")
+        surplus = guest.buffer[end:]
+        if hello.token is None:
+            self._await_connect(fd, guest, greeting, surplus)
+            return
+        try:
+            arrival = self._identify(guest, hello.token)
+        except TokenRefused as refused:
+            self._leave(fd, "token")
+            self._poller.finish(fd, greeting + encode_close(refused.close, refused.reason))
+            return
+        arrival.device, arrival.cursor, arrival.epoch, arrival.start = (
+            hello.device,
+            hello.cursor,
+            hello.epoch,
+            hello.start,
+        )
+        arrival.greeting, arrival.surplus = greeting, surplus
+        self._pass_on(fd, arrival)
+
+    def _answer(self, fd: int, request: Request) -> None:
+        """Answer what is no WebSocket: `/` says what this is, `/healthz` that it is alive."""
+        status, text = 200, PAGES.get(request.path, "")
+        headers: tuple[tuple[str, str], ...] = ()
+        if not text:
+            status, text = 404, "nothing here: connect to /ws"
+        elif request.method not in ("GET", "HEAD"):
+            status, text, headers = 405, "only GET and HEAD here", (("Allow", "GET, HEAD"),)
+        self._leave(fd, "" if status == 200 else "not_websocket")
+        self._poller.finish(fd, encode_answer(status, text, headers, head_only=request.method == "HEAD"))
+
+    def _await_connect(self, fd: int, guest: _Guest, greeting: bytes, surplus: bytes) -> None:
+        del self._guests[fd]  # to the end of the order: the time for `connect` begins now
+        guest.deadline = self._tick + self._patience
+        self._guests[fd] = guest
+        guest.buffer = surplus
+        guest.reader = FrameReader(MAX_CONNECT)
+        self._poller.write(fd, greeting)
+        if surplus:
+            self._read_connect(fd, guest, guest.reader)
+
+    def _read_connect(self, fd: int, guest: _Guest, reader: FrameReader) -> None:
+        """Read frames one by one, so that what stands behind the `connect` message stays whole for its owner."""
+        while True:
+            size = frame_size(guest.buffer)
+            if size > MAX_CONNECT + 14:
+                size = 14  # too big: the reader says so from the head alone
+            if size < 0 or size > len(guest.buffer):
+                return
+            frame, guest.buffer = guest.buffer[:size], guest.buffer[size:]
+            for opcode, payload in reader.feed(frame):
+                if opcode == PING:
+                    self._poller.write(fd, encode_frame(PONG, payload))
+                elif opcode == CLOSE:
+                    code, _ = parse_close(payload)
+                    self._leave(fd, "gone")
+                    self._poller.finish(fd, encode_close(code))
+                    return
+                elif opcode != PONG:
+                    self._connect(fd, guest, opcode, payload)
+                    return
+
+    def _connect(self, fd: int, guest: _Guest, opcode: int, payload: bytes) -> None:
+        try:
+            message = json_codec.decode(payload) if opcode == TEXT else None
+            if not isinstance(message, Connect):
+                raise TokenRefused(Close.TOKEN_INVALID, "the first message must be `connect` with a token")
+            inbox = check_inbox(message.device, message.cursor, message.epoch, message.from_)
+        except MessageError as error:
+            raise TokenRefused(error.close or Close.TOKEN_INVALID, error.reason) from None
+        except UpgradeRefused as refused:
+            raise TokenRefused(Close.BAD_MESSAGE, refused.reason) from None
+        arrival = self._identify(guest, message.token)
+        arrival.device, arrival.cursor, arrival.epoch, arrival.start = inbox
+        arrival.surplus = guest.buffer
+        if self._poller.is_parked(fd):
+            # It asks pings and reads no pongs: only sockets with nothing parked can be handed off.
+            raise TokenRefused(Close.SLOW_CLIENT, "the client does not read")
+        self._pass_on(fd, arrival)
+
+    def _identify(self, guest: _Guest, token: str) -> Arrival:
+        claims = self._tenants.check_token(token)
+        return Arrival(
+            claims.tenant, claims.uid, claims.expires, claims.tags, pack_address(guest.address), guest.agent[:128]
+        )
+
+    def _pass_on(self, fd: int, arrival: Arrival) -> None:
+        del self._guests[fd]
+        self._row[LOBBY] -= 1
+        self._poller.release(fd)
+        self._deliver(fd, arrival)
+
+    def _turn_away(self, fd: int, reason: str, code: Close, text: str) -> None:
+        self._leave(fd, reason)
+        self._poller.finish(fd, encode_close(code, text))
+
+    def _leave(self, fd: int, reason: str) -> None:
+        """Forget a guest, counted by the reason why it became no session, if it meant to."""
+        del self._guests[fd]
+        self._row[LOBBY] -= 1
+        if reason:
+            self._row[REFUSED[reason]] += 1

@@ -1,0 +1,10 @@
+"""Bytes in, events and bytes out: WebSocket frames (RFC 6455 section 5) and the HTTP upgrade (section 4.2).
+
+Nothing here does I/O, keeps time or knows a session; a broken client shows as `WireError` or
+`UpgradeRefused`.
+
+frames    what we send, and what comes in: `read_single` for the usual frame, `FrameReader` for all others
+masking   the XOR of RFC 6455 section 5.3
+request   `find_head`, `parse_request`, `parse_query`: from a client's bytes to an HTTP request
+upgrade   `check_upgrade`: from a request to an accepted WebSocket; the 101 answer and all other answers
+"""

@@ -1,0 +1,50 @@
+import pytest
+
+from pushgate.bus import create_bus
+from pushgate.bus.memory import MemoryBus
+from pushgate.bus.nats import NatsBus
+from pushgate.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("memory:", MemoryBus),
+        ("nats://localhost", NatsBus),
+        ("nats://user:secret@a:4222,b:4223,nats://c", NatsBus),
+        ("tls://token@nats.example", NatsBus),
+        ("nats://[::1]:4222", NatsBus),
+    ],
+)
+def test_the_scheme_picks_the_backend(url: str, kind: type) -> None:
+    assert isinstance(create_bus(url, "prefix"), kind)
+
+
+@pytest.mark.parametrize("url", ["", "nats", "embedded", "redis://u:s3cret@host", "localhost:4222", "NATS://host"])
+def test_an_unknown_scheme_is_a_config_error_that_tells_no_secret(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^bus\.url: expected .*memory:, nats:, tls:") as caught:
+        create_bus(url)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats:",
+        "nats://",
+        "nats://host:port",
+        "nats://host:70000",
+        "nats://host/path",
+        "nats://host?tls",
+        "nats://a,,b",
+        "nats://u:s3cret@",
+        "nats://u:s3,cret@host",
+        "nats://u:s3/cret@host",
+        "nats://[::1",
+    ],
+)
+def test_a_bad_nats_url_is_a_config_error_that_tells_no_secret(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^bus\.url: expected nats://") as caught:
+        create_bus(url)
+    assert "s3" not in str(caught.value)
+    assert "cret" not in str(caught.value)

@@ -1,0 +1,28 @@
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest_asyncio
+
+from tests.rig.client import WsClient
+from tests.rig.gateway import Gateway
+
+
+@pytest_asyncio.fixture
+async def make_gateway() -> AsyncIterator[Callable[..., Gateway]]:
+    """Make gateways of given client settings; they are stopped after the test, and all clients closed."""
+    made: list[Gateway] = []
+
+    def make(**settings: Any) -> Gateway:
+        made.append(Gateway(**settings))
+        return made[-1]
+
+    yield make
+    for gateway in made:
+        gateway.stop()
+    await WsClient.close_all()
+
+
+@pytest_asyncio.fixture
+async def gateway(make_gateway: Callable[..., Gateway]) -> Gateway:
+    """A gateway with the default settings."""
+    return make_gateway()

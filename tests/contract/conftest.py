@@ -1,0 +1,34 @@
+"""The backends that the contract is held against, on both event loops that workers and tests run on."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from pushgate.bus import Bus, create_bus
+from tests.fakes.nats import RealNats
+
+BusMaker = Callable[[], Bus]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RealNats]:
+    """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
+    server = RealNats(tmp_path / "data")
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", "nats"])
+def new_bus(request: pytest.FixtureRequest) -> BusMaker:
+    """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
+    if request.param == "memory":
+        return lambda: create_bus("memory:")
+    server: RealNats = request.getfixturevalue("server")
+    return lambda: create_bus(server.url)

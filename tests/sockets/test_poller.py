@@ -1,0 +1,230 @@
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pushgate.metrics.rows import Rows
+from pushgate.sockets.poller import LINGER_TICKS, Poller
+
+
+class Recorder:
+    """A handler that keeps what it reads, by descriptor; None marks the end."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self.read: dict[int, list[bytes | None]] = {}
+        self.on_read: Callable[[int], None] = lambda fd: None
+
+    def readable(self, fd: int) -> None:
+        size = self.poller.read(fd)
+        if size < 0:
+            return
+        self.read.setdefault(fd, []).append(bytes(self.poller.buffer[:size]) if size else None)
+        if size == 0:
+            self.poller.close(fd)
+        self.on_read(fd)
+
+
+@pytest.fixture
+def pairs() -> Iterator[Callable[[], tuple[int, socket.socket]]]:
+    peers: list[socket.socket] = []
+
+    def make() -> tuple[int, socket.socket]:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        peers.append(theirs)
+        return ours.detach(), theirs
+
+    yield make
+    for peer in peers:
+        peer.close()
+
+
+def make_poller(bound: int = 1024) -> tuple[Poller, Recorder]:
+    poller = Poller(asyncio.get_running_loop(), bound, Rows(1).row(0))
+    return poller, Recorder(poller)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_reads_and_sees_the_end(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller()
+    fd, peer = pairs()
+    poller.add(fd, recorder)
+    peer.send(b"one")
+    await until(lambda: fd in recorder.read)
+    peer.close()
+    await until(lambda: recorder.read[fd] == [b"one", None])
+    assert poller.handlers[fd] is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    poller.stop()
+
+
+async def test_a_number_never_means_two_sockets_in_one_batch(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    """The first of two ready sockets closes the second: its event must not reach whoever gets its number."""
+    poller, recorder = make_poller()
+    (first, first_peer), (second, second_peer) = pairs(), pairs()
+    newcomers: list[tuple[int, socket.socket]] = []
+
+    def close_the_other(fd: int) -> None:
+        other = second if fd == first else first
+        if not newcomers:
+            poller.close(other)
+            newcomers.append(pairs())
+            poller.add(newcomers[0][0], recorder)
+            assert newcomers[0][0] != other, "the number is kept from reuse until the batch is done"
+
+    recorder.on_read = close_the_other
+    poller.add(first, recorder)
+    poller.add(second, recorder)
+    first_peer.send(b"a")
+    second_peer.send(b"b")
+    await until(lambda: bool(recorder.read))
+    await asyncio.sleep(0)
+    assert len(recorder.read) == 1
+    reused, peer = pairs()
+    assert reused in (first, second), "afterwards the number is free again"
+    poller.add(reused, recorder)
+    recorder.read.clear()
+    peer.send(b"new")
+    await until(lambda: recorder.read.get(reused) == [b"new"])
+    poller.stop()
+
+
+async def test_parks_what_a_socket_does_not_take(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller(bound=5_000_000)
+    fd, peer = pairs()
+    poller.add(fd, recorder)
+    sent = b""
+    for number in range(60):
+        chunk = bytes([number]) * 20_000
+        assert poller.write(fd, chunk)
+        sent += chunk
+    assert poller.is_parked(fd)
+    received = bytearray()
+    async with asyncio.timeout(5):
+        while len(received) < len(sent):
+            try:
+                received += peer.recv(65536)
+            except BlockingIOError:
+                await asyncio.sleep(0)
+    assert bytes(received) == sent
+    assert not poller.is_parked(fd)
+    poller.close(fd)
+    poller.stop()
+
+
+async def test_the_bound(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller(bound=10_000)
+    fd, _ = pairs()
+    poller.add(fd, recorder)
+    while not poller.is_parked(fd):
+        assert poller.write(fd, b"x" * 5_000)
+    while poller.write(fd, b"y" * 3_000):
+        pass
+    assert not poller.write(fd, b"z" * 3_000)
+    assert poller._parked[fd].size <= 10_000
+    poller.close(fd)
+    poller.stop()
+
+
+async def test_finish_sends_all_then_ends_and_waits_for_the_peer(
+    pairs: Callable[[], tuple[int, socket.socket]],
+) -> None:
+    poller, recorder = make_poller(bound=1_000_000)
+    fd, peer = pairs()
+    poller.add(fd, recorder)
+    total = 0
+    while not poller.is_parked(fd):
+        poller.write(fd, b"x" * 50_000)
+        total += 50_000
+    poller.finish(fd, b"last")
+    assert poller.leaving == 1
+    received = bytearray()
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                data = peer.recv(65536)
+            except BlockingIOError:
+                await asyncio.sleep(0)
+                continue
+            if not data:
+                break
+            received += data
+    assert len(received) == total + 4
+    assert received.endswith(b"last")
+    peer.send(b"still talking")
+    peer.close()
+    await until(lambda: poller.leaving == 0)
+    assert poller.handlers[fd] is None
+    poller.stop()
+
+
+async def test_a_peer_that_never_closes_is_closed_in_the_end(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller()
+    fd, _ = pairs()
+    poller.add(fd, recorder)
+    poller.finish(fd, b"bye")
+    for _ in range(LINGER_TICKS - 1):
+        poller.tick()
+    assert poller.leaving == 1
+    poller.tick()
+    assert poller.leaving == 0
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    poller.stop()
+
+
+async def test_writing_to_a_peer_that_is_gone(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller()
+    fd, peer = pairs()
+    poller.add(fd, recorder)
+    peer.close()
+    assert poller.write(fd, b"x")
+    assert poller.write(fd, b"x")
+    await until(lambda: recorder.read.get(fd) == [None])
+    poller.stop()
+
+
+async def test_a_released_descriptor_is_no_longer_watched(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller()
+    fd, peer = pairs()
+    twin = os.dup(fd)  # as when another process holds it: closing alone would leave it in the epoll
+    poller.add(fd, recorder)
+    poller.release(fd)
+    os.close(fd)
+    peer.send(b"not for us")
+    other, other_peer = pairs()
+    poller.add(other, recorder)
+    other_peer.send(b"for us")
+    await until(lambda: bool(recorder.read))
+    assert recorder.read == {other: [b"for us"]}
+    os.close(twin)
+    poller.close(other)
+    poller.stop()
+
+
+async def test_many_busy_sockets_are_served_in_slices(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    """A batch is bounded: between two of them the loop does other things."""
+    poller, recorder = make_poller()
+    made = [pairs() for _ in range(600)]
+    for fd, peer in made:
+        poller.add(fd, recorder)
+        peer.send(b"x")
+    turns = 0
+    async with asyncio.timeout(5):
+        while len(recorder.read) < 600:
+            await asyncio.sleep(0)
+            turns += 1
+    assert turns >= 3
+    for fd, _ in made:
+        poller.close(fd)
+    poller.stop()

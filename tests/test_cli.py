@@ -1,0 +1,247 @@
+"""The commands: what they print where, and how they exit."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from msgspec import Raw
+from typer.testing import CliRunner, Result
+
+from pushgate import __version__, cli
+from pushgate.client import listener, pusher
+from pushgate.client.errors import ApiProblem
+from pushgate.client.pusher import Pushed
+from pushgate.config import Config
+from pushgate.messages.client import Message
+from pushgate.node import run as node_run
+
+KEYS = {"api_key": "the generated API key", "token_secret": "the generated secret of the tokens"}
+COMMANDS = ["", "run", "push", "listen", "token", "version", "bench", "bench connect", "bench broadcast", "bench push"]
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("PUSHGATE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> None:
+    (tmp_path / "pushgate-data").mkdir()
+    (tmp_path / "pushgate-data" / "keys.json").write_text(json.dumps(KEYS))
+
+
+class FakePusher:
+    """Remembers calls; answers, or raises `problem`."""
+
+    calls: ClassVar[list[tuple[Any, ...]]] = []
+    problem: Exception | None = None
+
+    def __init__(self, api: str, api_key: str) -> None:
+        self.made = (api, api_key)
+
+    async def __aenter__(self) -> "FakePusher":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def push(self, data: object, **fields: object) -> Pushed:
+        self.calls.append((*self.made, data, {name: value for name, value in fields.items() if value}))
+        if self.problem:
+            raise self.problem
+        return Pushed("m1")
+
+    async def token(self, user: str, **fields: object) -> str:
+        self.calls.append((*self.made, user, {name: value for name, value in fields.items() if value}))
+        return "a.b.c"
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakePusher]:
+    monkeypatch.setattr(pusher, "Pusher", FakePusher)
+    FakePusher.calls, FakePusher.problem = [], None
+    return FakePusher
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner().invoke(cli.app, words)
+
+
+def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run as the program does; returns exit status, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["pushgate", *words])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(exit_.value.code or 0), out, err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    result = invoke(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+WRONG = [
+    "nonsense",
+    "push",
+    "push alice",
+    "push --everyone a b",
+    "push alice --data-base64 !",
+    "push alice 1 --qos maybe",
+    "token",
+    "bench connect",
+    "bench connect 0",
+]
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_usage_is_2(words: str, keys: None) -> None:
+    result = invoke(*words.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+
+
+def python(*words: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True, env=environment).stdout
+
+
+def test_version_is_quick() -> None:
+    """0.1 s on an idle machine: nothing heavy is imported before a command needs it."""
+    assert python("-m", "pushgate", "version") == __version__ + "\n"
+    loaded = python("-c", "import pushgate.cli, sys; print(*sys.modules)").split()
+    assert not {"asyncio", "httpx", "litestar", "msgspec", "rich", "websockets"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"), [('{"text":"hi"}', {"text": "hi"}), ("hello", "hello"), ("5", 5), ("null", None), ("", "")]
+)
+def test_push_takes_json_or_a_string(fake: type[FakePusher], keys: None, text: str, data: object) -> None:
+    result = invoke("push", "alice", text)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"id": "m1"}
+    assert fake.calls == [("http://127.0.0.1:8001", KEYS["api_key"], data, {"user": "alice"})]
+
+
+def test_push_to_everyone_with_options(fake: type[FakePusher]) -> None:
+    words = "push --everyone --event e --device d --tags a,b --tags c --data-base64 AP8= --id i --qos reliable --ttl 5"
+    result = invoke(*words.split(), "--api", "http://other:1", "--api-key", "k")
+    assert result.exit_code == 0
+    fields = {"everyone": True, "event": "e", "device": "d", "tags": ["a", "b", "c"], "id": "i", "qos": "reliable"}
+    assert fake.calls == [("http://other:1", "k", b"\0\xff", {**fields, "ttl": 5})]
+
+
+def test_an_api_problem_is_one_line_and_1(
+    fake: type[FakePusher], keys: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.problem = ApiProblem(503, "bus_unavailable", "the bus is away")
+    assert main(monkeypatch, capsys, "push", "alice", "hi") == (
+        1,
+        "",
+        "pushgate: 503 bus_unavailable: the bus is away\n",
+    )
+
+
+@pytest.mark.parametrize("words", ["push alice hi", "token alice", "listen alice", "bench connect 5"])
+def test_no_keys_is_2(words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = main(monkeypatch, capsys, *words.split())
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "--api-key" in err
+
+
+def test_token(fake: type[FakePusher], keys: None) -> None:
+    result = invoke("token", "alice", "--ttl", "60", "--tags", "a,b")
+    assert result.stdout == "a.b.c\n"
+    assert fake.calls[0][2:] == ("alice", {"ttl": 60, "tags": ["a", "b"]})
+
+
+def test_listen_prints_a_line_a_message(fake: type[FakePusher], keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Any, ...]] = []
+
+    class FakeListener:
+        def __init__(self, url: str, token: Any, *, device: str | None, notice: Any) -> None:
+            made.append((url, device))
+            self.token, self.notice = token, notice
+
+        async def __aiter__(self) -> Any:
+            self.notice("connected with " + await self.token())
+            for number in range(9):
+                await asyncio.sleep(0)
+                yield Message(f"m{number}", "e", Raw(b'{"a": 1}'), 5)
+
+    monkeypatch.setattr(listener, "Listener", FakeListener)
+    result = invoke("listen", "alice", "--count", "2", "--device", "tv")
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines == [{"type": "message", "id": f"m{n}", "event": "e", "data": {"a": 1}, "time": 5} for n in range(2)]
+    assert result.stderr == "pushgate: connected with a.b.c\n"
+    assert made == [("ws://127.0.0.1:8000/ws", "tv")]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, bool]]:
+    seen: list[tuple[Config, bool]] = []
+
+    def run(config: Config, zero_config: bool) -> int:
+        seen.append((config, zero_config))
+        return 0
+
+    monkeypatch.setattr(node_run, "run", run)
+    return seen
+
+
+def test_run_without_configuration(runs: list[tuple[Config, bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert invoke("run").exit_code == 0
+    assert invoke("run", "--no-demo").exit_code == 0
+    monkeypatch.setenv("PUSHGATE_MANAGEMENT_DEMO", "false")
+    assert invoke("run").exit_code == 0
+    assert [zero for _, zero in runs] == [True, True, True]
+    assert [config.management.demo for config, _ in runs] == [True, False, False]
+
+
+def test_run_with_a_file_and_flags(
+    runs: list[tuple[Config, bool]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('[clients]\nport = 1\nhost = "0.0.0.0"\n')
+    monkeypatch.setenv("PUSHGATE_CONFIG", str(file))
+    flags = "--port 2 --management-port 3 --workers 4 --data-dir d --bus memory: --log-level debug --log-style json"
+    assert invoke("run", *flags.split()).exit_code == 0
+    config, zero_config = runs[0]
+    assert not zero_config
+    assert (config.clients.host, config.clients.port, config.management.port) == ("0.0.0.0", 2, 3)
+    assert (config.node.workers, config.node.data_dir, config.bus.url) == (4, "d", "memory:")
+    assert (config.log.level, config.log.style) == ("debug", "json")
+    assert not config.management.demo
+
+
+def test_run_with_a_bad_setting_is_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = main(monkeypatch, capsys, "run", "--workers", "300")
+    assert status == 2
+    assert "node.workers" in err
+    assert err.count("\n") == 1
+
+
+def test_bench_prints_json_and_exits_1_when_all_failed(keys: None) -> None:
+    result = invoke("bench", "connect", "3", "--hold", "0", "--url", "ws://127.0.0.1:1/ws", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["failed"] == {"ECONNREFUSED": 3}
+    assert "failed" in result.stderr
+    table = invoke("bench", "connect", "3", "--hold", "0", "--url", "ws://127.0.0.1:1/ws")
+    assert "ECONNREFUSED" in table.stdout
+
+
+def test_bench_checks_the_cpu(keys: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = main(monkeypatch, capsys, "bench", "connect", "3", "--pin", "4096")
+    assert status == 2
+    assert "--pin 4096" in err
