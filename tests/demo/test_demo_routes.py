@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx
 import pytest
@@ -22,9 +23,13 @@ async def fetch(
     host: str = "127.0.0.1:8001",
     peer: str = "127.0.0.1",
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(APP, client=(peer, 40000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001") as client:
+    async with client_of(APP, peer) as client:
         return await client.get(path, headers=[("Host", host), *(headers or [])])
+
+
+def client_of(app: Any, peer: str = "127.0.0.1") -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app, client=(peer, 40000))
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001")
 
 
 def assert_refused(response: httpx.Response) -> None:
@@ -192,6 +197,5 @@ async def test_types() -> None:
 
 
 async def test_absent_where_it_was_not_asked_for() -> None:
-    transport = httpx.ASGITransport(build_app(), client=("127.0.0.1", 40000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001") as client:
+    async with client_of(build_app()) as client:
         assert (await client.get("/demo")).status_code == 404

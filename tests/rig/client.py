@@ -68,7 +68,11 @@ class WsClient:
         }
         request = f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
         writer.write(request.encode() + behind)
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        except BaseException:
+            writer.close()
+            raise
         status = int(head.split()[1])
         if status != 101:
             body = await asyncio.wait_for(reader.read(), 10)

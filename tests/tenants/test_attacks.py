@@ -173,6 +173,11 @@ def test_malformed(token: str) -> None:
     assert refused(TENANTS, token)[0] == Close.TOKEN_INVALID
 
 
+def test_payload_that_is_no_object() -> None:
+    token = forge_raw(b'{"alg":"HS256"}', b"[]")
+    assert refused(TENANTS, token) == (Close.TOKEN_INVALID, "`token`: Expected `object`, got `array`")
+
+
 def test_deep_nesting() -> None:
     deep = b'{"sub":"alice","x":' + b"[" * 5000 + b"}"
     assert refused(TENANTS, forge_raw(b'{"alg":"HS256"}', deep)) == MALFORMED

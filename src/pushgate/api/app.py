@@ -6,7 +6,7 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from pushgate.api.docs import DOCS_ROUTES
-from pushgate.api.problems import handle_exception
+from pushgate.api.problems import SECURITY_HEADERS, handle_exception
 from pushgate.api.routes import ROUTES
 
 
@@ -15,6 +15,7 @@ def build_app(extra_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     return Litestar(
         route_handlers=[*ROUTES, *DOCS_ROUTES, *extra_routes],
         exception_handlers={Exception: handle_exception},
+        response_headers=SECURITY_HEADERS,
         # Litestar's own logging and OpenAPI stay off: what it would log is no news, and the document is ours
         logging_config=None,
         openapi_config=None,

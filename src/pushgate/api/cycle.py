@@ -1,6 +1,6 @@
 """One push on a connection, from its head to its answer."""
 
-from pushgate.errors import Problem
+from pushgate.api.problems import Answer
 
 
 class _Unheard:
@@ -13,8 +13,8 @@ class _Unheard:
 class PushCycle:
     """A push being received or answered; to uvicorn's protocol it looks like its own RequestResponseCycle.
 
-    `turn`: no answer before this one is owed. `complete`: nothing of it is waited for any more. `refusal`: why it
-    is not taken, known already from its head or its size.
+    `turn`: no answer before this one is owed. `complete`: nothing of it is waited for any more. `refusal`: the
+    answer when its head or its size shows already that it is not taken.
     """
 
     __slots__ = (
@@ -41,7 +41,7 @@ class PushCycle:
         self.complete = False
         self.response_complete = False
         self.disconnected = False
-        self.refusal: Problem | None = None
+        self.refusal: Answer | None = None
 
     def add(self, part: bytes) -> None:
         """Take a part of the body; most bodies come in one."""

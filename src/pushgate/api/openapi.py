@@ -37,7 +37,7 @@ class Operation(NamedTuple):
 def describe(app: Litestar) -> bytes:
     """Return the document of an application, as JSON."""
     rows = list(_operations(app))
-    structs = {ProblemDocument}
+    structs: set[type[Struct]] = {ProblemDocument}
     for _, _, _, operation in rows:
         structs.update(part for part in (operation.body, operation.answer) if isinstance(part, type))
     _, schemas = json.schema_components(
@@ -96,8 +96,7 @@ def _describe(name: str, operation: Operation) -> dict[str, Any]:
         content: dict[str, Any] = {"schema": _reference(operation.body)}
         if operation.examples:
             content["examples"] = {
-                name.replace(" ", "_"): {"summary": name, "value": value}
-                for name, value in operation.examples.items()
+                name.replace(" ", "_"): {"summary": name, "value": value} for name, value in operation.examples.items()
             }
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from msgspec import UNSET, Struct, UnsetType, json
 
 from pushgate.codes import PROBLEMS
@@ -13,6 +13,9 @@ from pushgate.log import get_logger
 
 PROBLEM_TYPE = "application/problem+json"
 Headers = tuple[tuple[str, str], ...]
+
+SECURITY_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""In every answer: nothing here is meant for caches, or for a browser to guess at."""
 
 _log = get_logger("api")
 _encoder = json.Encoder()
@@ -82,6 +85,8 @@ def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
         problem = _of_litestar(request, error)
         if problem.status == 405 and error.headers:
             extra = {name: value for name, value in error.headers.items() if name.lower() == "allow"}
+    elif isinstance(error, InternalServerException) and error.detail == _GONE:
+        problem = Problem("bad_request", "the body did not come")  # nobody reads this, and nobody is to blame
     else:
         problem = internal_error(error)
     return to_response(answer_problem(problem), extra)
@@ -93,9 +98,12 @@ def to_response(answer: Answer, extra: dict[str, str] | None = None) -> Response
         answer.body,
         status_code=answer.status,
         media_type=MediaType(answer.content_type) if answer.status < 400 else PROBLEM_TYPE,
-        headers={**dict(answer.headers), **(extra or {})},
+        headers={**SECURITY_HEADERS, **dict(answer.headers), **(extra or {})},
     )
 
+
+_GONE = "client disconnected prematurely"
+"""How Litestar tells that a caller went away while its body was read."""
 
 _CODE_OF_STATUS = {
     401: "unauthorized",
@@ -113,8 +121,4 @@ def _of_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Probl
         return Problem(code, f"there is nothing at {request.scope['path']}")
     if code == "method_not_allowed":
         return Problem(code, f"{request.method} does not go with {request.scope['path']}")
-    errors: list[tuple[str, str]] = []
-    for item in error.extra if isinstance(error.extra, list) else ():
-        if isinstance(item, dict):
-            errors.append((str(item.get("key", "")), str(item.get("message", ""))))
-    return Problem(code, error.detail or HTTPStatus(error.status_code).phrase, tuple(errors))
+    return Problem(code, error.detail or HTTPStatus(error.status_code).phrase)

@@ -107,7 +107,7 @@ def to_push(tenant: str, body: PushBody) -> Push:
     now = time_ns() // 1_000_000
     message_id = body.id
     if message_id is UNSET:
-        message_id = f"{now:011x}{getrandbits(64):016x}"  # noqa: S311 - it has to be unique, not secret
+        message_id = f"{now:011x}{getrandbits(64):016x}"
     elif not (message_id.isascii() and message_id.isprintable()):
         errors.append(("id", "expected 1 to 128 printable ASCII characters, got another character"))
     if errors:

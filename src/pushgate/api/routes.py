@@ -101,7 +101,11 @@ async def make_token(request: AnyRequest) -> TokenMade:
 
 @get(
     "/healthz",
-    opt={"operation": Operation("Whether it is alive", "Says so while the worker answers at all.", 200, Alive, public=True)},
+    opt={
+        "operation": Operation(
+            "Whether it is alive", "Says so while the worker answers at all.", 200, Alive, public=True
+        )
+    },
 )
 async def healthz() -> Alive:
     """Say that the worker answers."""

@@ -6,14 +6,14 @@ from email.utils import formatdate
 
 from uvicorn.server import ServerState
 
+from pushgate.api.problems import SECURITY_HEADERS
 from pushgate.api.push import PushRoute
 
-HEADERS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
-"""In every answer: nothing here is meant for caches, or for a browser to guess at."""
+_SECURITY = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS.items())
 
 
 class ApiState(ServerState):
-    """uvicorn's state, the clock of the sweep, and what follows from either.
+    """uvicorn's state, the clock of the sweep, and the start of answers.
 
     `now` counts seconds and is as exact as the sweep is frequent: stamps of connections cost no system call.
     """
@@ -29,5 +29,6 @@ class ApiState(ServerState):
     def tick(self) -> None:
         """Take the time: for stamps, and for the `date` of answers."""
         self.now = time.monotonic()
-        self.default_headers = [(b"date", formatdate(usegmt=True).encode()), *HEADERS]
-        self.head = b"".join(b"%b: %b\r\n" % header for header in self.default_headers)
+        date = formatdate(usegmt=True)
+        self.default_headers = [(b"date", date.encode())]
+        self.head = f"date: {date}\r\n{_SECURITY}".encode()

@@ -57,7 +57,7 @@ async function readProblem(response) {
   const title = problem.title ?? response.statusText ?? "";
   const detail = problem.detail ? `${title}: ${problem.detail}` : title;
   const errors = (problem.errors ?? []).map((error) => `${error.field}: ${error.message}.`);
-  return { text: `${detail} (${response.status}).`, errors };
+  return { text: `${detail} (${response.status}).`.replaceAll("`", ""), errors };
 }
 
 // --- The connection

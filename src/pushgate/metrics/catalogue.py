@@ -66,6 +66,8 @@ USERS = _gauge("users", "Users with a session on this node now")
 LOBBY = _gauge("lobby", "Connections whose handshake is not done")
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
+BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up")
+
 OPENED = _counter("connections_opened_total", "Channel sessions opened")
 CLOSED = _counters(
     "connections_closed_total",

@@ -23,7 +23,7 @@ from pushgate.delivery.router import Router
 from pushgate.errors import PushgateError
 from pushgate.log import get_logger
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import BUS_GAPS, GC_PAUSES, LOOP_LAG, REFUSED
+from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, GC_PAUSES, LOOP_LAG, REFUSED
 from pushgate.metrics.rows import Rows, observe
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sessions.heartbeat import TICK, Heartbeat
@@ -172,6 +172,7 @@ class Worker:
         self._poller.tick()
         self._lobby.tick()
         self._heartbeat.tick(time.time())
+        self._row[BUS_CONNECTED] = int(self._bus.connected)
         if self._sent_away and not self._poller.leaving:
             self._emptied.set()
 

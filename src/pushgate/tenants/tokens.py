@@ -130,7 +130,7 @@ def read_claims(payload: Payload, require_exp: bool) -> Claims:
 
 
 def explain(error: ValidationError) -> tuple[str, str]:
-    """Return the claim (or header) that is wrong, and what was expected of it.
+    """Return the claim (or header) that is wrong ("token" for the whole), and what was expected of it.
 
     Neither holds a value that came: no type above is an enumeration or an open map, whose values msgspec
     would quote.
@@ -140,7 +140,7 @@ def explain(error: ValidationError) -> tuple[str, str]:
         return reason.split("`")[1], "Missing"
     if "regex" in reason:
         reason = "Expected no control characters"
-    return path.rstrip("`"), reason
+    return path.rstrip("`") or "token", reason
 
 
 def refuse(reason: str) -> NoReturn:

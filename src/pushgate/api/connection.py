@@ -1,0 +1,174 @@
+"""One connection of a caller: its bytes, its flow, its deadlines and its end.
+
+Deadlines are stamps that a sweep over all connections looks at: no connection and no request has a timer.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pushgate.api.cycle import PushCycle
+from pushgate.api.problems import Answer
+from pushgate.api.state import ApiState
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a request's head that may come after the packet it begins in."""
+
+RECEIVE_TIMEOUT = 30.0
+"""Seconds from the first byte of a request to its last."""
+
+ANSWER_TIMEOUT = 60.0
+"""Seconds from the first byte of a request to the end of its answer."""
+
+LINGER = 3.0
+"""Seconds that a closing connection has for its last bytes."""
+
+NOTHING, HEAD, BODY = range(3)
+"""Which part of a request is coming in."""
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_ACCEPTED = b"HTTP/1.1 202 Accepted\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+
+
+class LastRequest(Exception):
+    """Raised into the parser at the request after the last one that is answered."""
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol without its timers; `ApiProtocol` says what becomes of requests."""
+
+    server_state: ApiState
+
+    def __init__(self, config: Any, server_state: ApiState, loop: Any) -> None:
+        super().__init__(config, server_state, {}, loop)
+        self._route = server_state.route
+        self._receiving = NOTHING
+        self._received = 0
+        self._last = False  # no request after the current one is answered
+        self._lingering = False  # answered and half closed; what still comes is thrown away
+        self._since = server_state.now
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, which answers what is complete."""
+        if self._lingering:
+            return
+        before = self._receiving
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # such a request is answered like any other, and is the last
+        except httptools.HttpParserError:
+            if not self._last:
+                self._fail("bad_request", "this is not HTTP/1.1")
+            return
+        if before and self._receiving:
+            self._received += len(data)
+            # a chunked body may be several times as long on the wire
+            if self._received > (MAX_HEAD if self._receiving == HEAD else MAX_HEAD + 8 * self._route.max_body):
+                self._fail("too_large", "the request is too long")
+
+    def eof_received(self) -> bool | None:
+        """Close, or first answer what was asked."""
+        if self._receiving or self._lingering or not self._busy():
+            return None
+        self.cycle.keep_alive = False
+        self._last = True
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was asked and not begun."""
+        self.pipeline.clear()
+        super().connection_lost(exc)
+        if not self.connections:
+            self.server_state.empty.set()
+
+    def pause_writing(self) -> None:
+        """Stop reading from a caller that does not read."""
+        super().pause_writing()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read again."""
+        super().resume_writing()
+        if not self.pipeline:
+            self.flow.resume_reading()
+
+    def _write(self, cycle: PushCycle, answer: Answer) -> None:
+        """Write the answer to a push, unless its caller is gone."""
+        cycle.response_complete = True
+        state = self.server_state
+        state.total_requests += 1
+        transport = self.transport
+        if transport.is_closing():
+            return
+        status, body, headers = answer
+        if status == 202 and cycle.keep_alive:
+            transport.write(_ACCEPTED % (state.head, len(body), body))
+            return
+        extra = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        if not cycle.keep_alive:
+            extra += "connection: close\r\n"
+        transport.write(
+            b"HTTP/1.1 %d %b\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n%b\r\n%b"
+            % (
+                status,
+                _PHRASES[status].encode(),
+                state.head,
+                answer.content_type.encode(),
+                len(body),
+                extra.encode(),
+                body,
+            )
+        )
+        if not cycle.keep_alive:
+            self._close()
+
+    def _fail(self, code: str, detail: str) -> None:
+        """Answer with a problem after the answers that are owed, and close."""
+        raise NotImplementedError
+
+    def _busy(self) -> bool:
+        """Whether an answer is owed."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _close(self) -> None:
+        """Close after what was written; while a request is coming in, throw the rest away for a moment.
+
+        Closing a socket with unread bytes resets the connection, and the caller would not see its answer.
+        """
+        self._since = self.server_state.now
+        if self._receiving and self.transport.can_write_eof():
+            self._lingering = True
+            self.flow.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close once everything asked is answered; what is being received is still answered."""
+        if self._receiving == HEAD:
+            return  # when it is complete it finds the server stopping, and is the last
+        if self._busy():
+            self.cycle.keep_alive = False
+            self._last = True
+        elif not self._receiving:
+            self.transport.close()
+
+    def sweep(self) -> None:
+        """End what takes too long: an idle connection, a request coming in, an answer that nobody reads."""
+        age = self.server_state.now - self._since
+        if self._lingering or self.transport.is_closing():
+            if age > LINGER:
+                self.transport.abort()
+        elif self._receiving:
+            if age > RECEIVE_TIMEOUT:
+                self._since = self.server_state.now
+                self.transport.close()
+        elif self._busy():
+            if age > ANSWER_TIMEOUT:
+                self.transport.abort()
+        elif age > self.server_state.keep_alive:
+            self._since = self.server_state.now
+            self.transport.close()
