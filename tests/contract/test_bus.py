@@ -225,7 +225,7 @@ async def test_a_bus_that_hangs_is_noticed_by_publishers_and_found_again(server:
         began = time.monotonic()
         calls = (bus.publish([Parcel(1, b"may arrive %d" % number)]) for number in range(20))
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert 1.5 < time.monotonic() - began < 4  # 2 to 2.25 where the machine is not busy
+        assert 1.5 < time.monotonic() - began < 4  # 1.75 to 2 where the machine is not busy
         assert {type(result) for result in results} == {BusUnavailable}
 
         await until(lambda: not bus.connected, 1)

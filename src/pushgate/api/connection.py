@@ -69,7 +69,7 @@ class Connection(HttpToolsProtocol):
             if self._received > (MAX_HEAD if self._receiving == HEAD else MAX_HEAD + 8 * self._route.max_body):
                 self._fail("too_large", "the request is too long")
 
-    def eof_received(self) -> bool | None:
+    def eof_received(self) -> bool | None:  # type: ignore[override] # asyncio lets it say "keep open"
         """Close, or first answer what was asked."""
         if self._receiving or self._lingering or not self._busy():
             return None

@@ -45,7 +45,8 @@ class PushRoute:
         """
         row = self._row
         try:
-            push = to_push(tenant, _read(body))
+            wanted = _read(body)
+            push = to_push(tenant, wanted)
             if push.qos == "reliable":
                 raise Problem("not_implemented", "reliable pushes are not built yet; `live` ones are")
             parcels = to_parcels(push)
@@ -56,8 +57,7 @@ class PushRoute:
             return self.refuse(Problem("bus_unavailable", str(error), retry_after=1))
         except Exception as error:
             return self.refuse(internal_error(error))
-        uids = push.uids
-        row[_ACCEPTED_EVERYONE if uids is None else _ACCEPTED_USER if len(uids) == 1 else _ACCEPTED_USERS] += 1
+        row[_EVERYONE if push.uids is None else _USERS if wanted.user is UNSET else _USER] += 1
         return Answer(202, _encode(PushAccepted(push.id)))
 
     def refuse(self, problem: Problem) -> Answer:
@@ -70,7 +70,7 @@ class PushRoute:
         return Problem("too_large", f"the body is over {self.max_body} bytes (management.max_body)")
 
 
-_ACCEPTED_USER, _ACCEPTED_USERS, _ACCEPTED_EVERYONE = (PUSHES[kind] for kind in ("user", "users", "everyone"))
+_USER, _USERS, _EVERYONE = (PUSHES[kind] for kind in ("user", "users", "everyone"))
 
 
 def to_push(tenant: str, body: PushBody) -> Push:

@@ -53,7 +53,7 @@ class NatsBus:
             raise
 
     async def publish(self, parcels: Sequence[Parcel]) -> None:
-        """See Bus; at most 2.25 s. What was called off by cancelling may arrive or not."""
+        """See Bus; within 2 s. What was called off by cancelling may arrive or not."""
         link = self._link
         if link is None:
             raise BusUnavailable("the bus is away")

@@ -196,10 +196,10 @@ class NatsLink(Client):
             await asyncio.sleep(TICK)
             self._now += 1
             self.silent += 1
-            overdue = [group for group in self._pongs if self._now - group.born > PATIENCE]
+            overdue = [group for group in self._pongs if self._now - group.born >= PATIENCE]
             for group in overdue:
                 group.settle("the bus did not confirm in time")
-            if overdue and self.silent > PATIENCE:
+            if overdue and self.silent >= PATIENCE:
                 self.drop("the bus is silent")
             elif self.silent == PATIENCE and not self._pongs:
                 self.send(())
