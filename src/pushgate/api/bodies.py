@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
-from msgspec import UNSET, DecodeError, Meta, MsgspecError, Raw, Struct, ValidationError, json
+from msgspec import DecodeError, Meta, MsgspecError, Raw, Struct, ValidationError, json
 from msgspec.structs import FieldInfo, fields
 
 from pushgate.errors import Problem
@@ -37,18 +37,16 @@ class BodyReader(Generic[S]):
             raise self._explain(body) from None
         except UnicodeDecodeError as error:
             raise Problem("bad_request", f"the body is not UTF-8 (byte {error.start})") from None
-        except RecursionError:
-            raise Problem("bad_request", "the body is nested too deeply") from None
-        except DecodeError as error:
-            raise Problem("bad_request", f"the body is not JSON: {error}") from None
+        except (DecodeError, RecursionError) as error:
+            raise _not_json(error) from None
 
     def _explain(self, body: bytes) -> Problem:
         try:
             values = json.decode(body, type=dict[str, Raw])
         except ValidationError:
             return Problem("bad_request", f"expected a JSON object, got {_describe(body)}")
-        except (MsgspecError, RecursionError) as error:
-            return Problem("bad_request", f"the body is not JSON: {error}")
+        except (DecodeError, RecursionError) as error:
+            return _not_json(error)
         errors: Errors = []
         for name, value in values.items():
             if name not in self._fields:
@@ -75,6 +73,12 @@ class BodyReader(Generic[S]):
             element = next(item for item in map(get_args, _parts(hint)) if item)[0]
             return f"{name}[{index}]", f"expected {_expected(element)}, got {_describe(bytes(items[int(index)]))}"
         return name, f"expected {_expected(hint)}, got {_describe(value)}"
+
+
+def _not_json(error: Exception) -> Problem:
+    if isinstance(error, RecursionError):
+        return Problem("bad_request", "the body is nested too deeply")
+    return Problem("bad_request", f"the body is not JSON: {error}")
 
 
 def _parts(hint: Any) -> list[Any]:
@@ -110,5 +114,3 @@ def _describe(value: bytes) -> str:
         return "an object"
     return value.decode() if len(value) <= 40 else "a number"
 
-
-__all__ = ["UNSET", "BodyReader", "Errors", "bad_body"]
