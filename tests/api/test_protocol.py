@@ -154,7 +154,6 @@ def test_too_large_behind_a_push_in_flight(make_rig: MakeRig) -> None:
         (b"POST /v1/push HTTP/1.0", b""),
         (b"POST /v1/push HTTP/1.0", b"connection: keep-alive\r\n"),
         (b"POST /v1/push HTTP/1.1", b"Connection: close\r\n"),
-        (b"POST /v1/push HTTP/1.1", b"connection: upgrade\r\nupgrade: h2c\r\n"),
     ],
 )
 def test_nothing_is_done_after_the_last_request(rig: Rig, caller: Caller, line: bytes, head: bytes) -> None:
@@ -165,12 +164,29 @@ def test_nothing_is_done_after_the_last_request(rig: Rig, caller: Caller, line: 
     assert "never" not in ids(rig)
 
 
-@pytest.mark.parametrize("head", [b"connection: close\r\n", b"connection: upgrade\r\nupgrade: websocket\r\n"])
-def test_nothing_is_done_after_the_last_get(rig: Rig, caller: Caller, head: bytes) -> None:
-    caller.send(GET[:-2] + head + b"\r\n" + push_of("never"))
-    assert caller.read()[0] == 200
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [(GET[:-2] + b"connection: close\r\n\r\n", 200), (b"CONNECT x:1 HTTP/1.1\r\nhost: x:1\r\n\r\n", 400)],
+)
+def test_nothing_is_done_after_the_last_request_of_litestar(rig: Rig, caller: Caller, last: bytes, status: int) -> None:
+    caller.send(last + push_of("never"))
+    assert caller.read()[0] == status
     assert caller.read_end() == b""
     assert rig.bus.parcels == []
+
+
+H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQBAAAA\r\n"
+
+
+@pytest.mark.parametrize("line", [b"POST /v1/push HTTP/1.1", b"POST /v1/push?x HTTP/1.1"])
+@pytest.mark.parametrize("dribble", [False, True])
+def test_other_protocols_are_declined(rig: Rig, caller: Caller, line: bytes, dribble: bool) -> None:
+    """As java.net.http asks for HTTP/2: the request is answered all the same, and so is the next."""
+    websocket = GET[:-2] + b"connection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    packet = request(line=line, head=H2C) + push_of("2") + websocket + request(head=H2C)
+    caller.send(*([bytes([byte]) for byte in packet] if dribble else [packet]))
+    assert [caller.read()[0] for _ in range(4)] == [202, 202, 200, 202]
+    assert len(rig.bus.parcels) == 3
 
 
 NONSENSE = [
@@ -214,16 +230,7 @@ def test_what_cannot_be_parsed(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_endless_head(rig: Rig, caller: Caller) -> None:
-    caller.send(b"GET / HTTP/1.1\r\n")
-    with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe
-        for _ in range(1000):
-            caller.send(b"x: " + b"y" * 10_000 + b"\r\n")
-            time.sleep(0.001)
-        caller.read_end()
-
-
-def test_an_endless_head_is_told(rig: Rig, caller: Caller) -> None:
+def test_an_endless_head(caller: Caller) -> None:
     caller.send(b"GET / HTTP/1.1\r\nx: y\r\n")
     time.sleep(0.1)
     caller.send(b"x: " + b"y" * (connection.MAX_HEAD + 1))
@@ -253,14 +260,13 @@ def test_a_caller_that_goes_away_makes_no_noise(
     rig.bus.stalling = True
     rig.bus.error = error
     caller = rig.connect()
-    caller.send(push_of("1") + GET + push_of("never"))
+    caller.send(push_of("1") + GET)
     rig.wait_for(lambda: bool(rig.bus.waiting))
     caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     caller.close()
-    rig.wait_for(lambda: not rig.server._state.connections)
     rig.release()
+    rig.wait_for(lambda: not rig.server._state.connections)
     assert rig.push(user="after").status_code == (503 if error else 202)
-    assert "never" not in ids(rig)
     assert capfd.readouterr() == ("", "")
 
 
@@ -279,16 +285,14 @@ def test_a_caller_that_goes_away_in_its_body_makes_no_noise(
 
 def test_a_caller_that_does_not_read_is_not_read_from(rig: Rig) -> None:
     caller = rig.connect()
-    caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     caller.socket.settimeout(1)
     packet = request(b"{}") * 1000
     with pytest.raises(TimeoutError):
-        for _ in range(1000):
-            caller.send(packet)
+        caller.send(*[packet] * 1000)
     [protocol] = rig.server._connections()
     assert rig.call(protocol.transport.get_write_buffer_size) < 1_000_000
     caller.socket.settimeout(10)
-    assert [caller.read()[0] for _ in range(5000)] == [400] * 5000
+    assert [caller.read()[0] for _ in range(2000)] == [400] * 2000
     caller.close()
 
 
@@ -304,7 +308,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestDeadlines:
     @pytest.mark.parametrize(
         "begun",
-        [b"P", b"GET / HTTP/1.1\r\nx: ", request(b"", length=9), request(b"", length=9, line=b"POST /v1/tokens HTTP/1.1")],
+        [
+            b"P",
+            b"GET / HTTP/1.1\r\nx: ",
+            request(b"", length=9),
+            request(b"", length=9, line=b"POST /v1/tokens HTTP/1.1"),
+        ],
     )
     def test_a_request_that_does_not_come(self, make_rig: MakeRig, begun: bytes) -> None:
         caller = make_rig().connect()
@@ -337,8 +346,7 @@ class TestDeadlines:
         rig.bus.stalling = True
         caller = rig.connect()
         caller.send(push_of("1"))
-        with pytest.raises(ConnectionResetError):
-            caller.socket.recv(1)
+        assert caller.read_end() == b""
         caller.close()
         rig.release()
 
@@ -347,8 +355,7 @@ class TestDeadlines:
         caller = rig.connect()
         caller.socket.settimeout(0.3)
         with pytest.raises((TimeoutError, ConnectionResetError, BrokenPipeError)):
-            for _ in range(1000):
-                caller.send(request(b"{}") * 1000)
+            caller.send(*[request(b"{}") * 1000] * 1000)
         rig.wait_for(lambda: not rig.server._state.connections)
         caller.close()
 
@@ -402,8 +409,7 @@ class TestStop:
         caller.send(push_of("1"))
         rig.wait_for(lambda: bool(rig.bus.waiting))
         rig.begin_stop(0.1).result(10)
-        with pytest.raises(ConnectionResetError):
-            caller.socket.recv(1)
+        assert caller.read_end() == b""
         rig.release()
 
     def test_nothing_is_taken_afterwards(self, rig: Rig) -> None:

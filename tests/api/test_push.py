@@ -1,5 +1,5 @@
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,9 +14,9 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(params=["/v1/push", "/v1/push?by=litestar"])
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
+def path(request: pytest.FixtureRequest) -> str:
     """The protocol answers the one, Litestar the other: both have to behave the same."""
-    yield request.param
+    return str(request.param)
 
 
 def problem_of(response: httpx.Response, status: int) -> dict[str, Any]:

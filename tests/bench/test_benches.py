@@ -105,7 +105,7 @@ def test_an_open_loop_keeps_its_rate(stand_in: Start) -> None:
     result = bench_push(stand_in().common(processes=2), 5, Calls(8, 1.0, 100, rate=200))
     assert result.ok
     assert result.figures["accepted"] == pytest.approx(200, abs=1)
-    assert result.figures["call_ms"]["p50"] < 20  # type: ignore[index]
+    assert result.figures["call_ms"]["p50"] < 100  # type: ignore[index]
 
 
 def test_an_open_loop_that_cannot_keep_up_says_so(stand_in: Start) -> None:
@@ -123,4 +123,4 @@ def test_an_open_loop_hides_no_stall(stand_in: Start) -> None:
     assert figures["accepted"] == pytest.approx(200, abs=1)
     assert figures["call_ms"]["p90"] > 150
     assert figures["end_to_end_ms"]["p90"] > 150
-    assert 350 < figures["call_ms"]["max"] < 1000
+    assert 350 < figures["call_ms"]["max"] < 3000

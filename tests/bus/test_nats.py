@@ -123,7 +123,7 @@ async def test_a_stall_of_our_own_loop_is_not_taken_for_a_silent_server() -> Non
     async with ScriptedNats() as server, running(server.url) as (bus, subscriber):
         call = asyncio.create_task(bus.publish([Parcel(1, b"")]))
         await asyncio.sleep(0)
-        time.sleep(0.5)  # noqa: ASYNC251  # the fault itself: more than twice what makes a PONG overdue
+        time.sleep(0.5)  # the fault itself: more than twice what makes a PONG overdue
         await call
         assert bus.connected
         assert subscriber.gaps == 0

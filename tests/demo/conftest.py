@@ -7,7 +7,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.demo.node import RunningNode
+from tests.rig.node import RunningNode
 
 if TYPE_CHECKING:  # a machine may have no playwright, and the tests of the routes need none
     from tests.demo.browser import Browser, Tabs

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -40,6 +41,7 @@ class Scripted:
 
 
 async def visit(tabs: Tabs, gateway: Scripted, *, clock: bool = False) -> Page:
+    """Open the page; with `clock` its time stands still from then on, but for what the test moves it."""
     tabs.forgiven = NETWORK_TALK
     page = await tabs.blank()
     await page.route_web_socket("**/ws", gateway.admit)
@@ -48,6 +50,9 @@ async def visit(tabs: Tabs, gateway: Scripted, *, clock: bool = False) -> Page:
     await tabs.visit(page)
     if gateway.greets:
         await expect(page.locator("#session")).to_have_text("s1")
+    if clock:
+        now = await page.evaluate("Date.now()")
+        await page.clock.pause_at(datetime.fromtimestamp(now / 1000 + 1, UTC))
     return page
 
 
@@ -179,7 +184,6 @@ async def test_a_doubtful_connection_is_asked_about_at_once(tabs: Tabs) -> None:
 async def test_it_does_not_wait_any_longer_when_the_network_or_the_tab_is_back(tabs: Tabs) -> None:
     gateway = Scripted()
     page = await visit(tabs, gateway, clock=True)
-    await page.clock.pause_at("2030-01-01")
     for number, event in enumerate(("online", "visible")):
         await gateway.close(4004)
         await expect(page.locator("#state")).to_contain_text("Reconnecting in")
@@ -250,3 +254,15 @@ async def test_an_error_is_told_and_the_connection_lives(tabs: Tabs) -> None:
     gateway.send({"type": "something new"})
     await expect(page.locator("#reason")).to_contain_text("no such <i> (bad_field)")
     await expect(page.locator("#state")).to_have_text("Connected")
+
+
+async def test_a_tab_behind_others_counts_in_its_title(tabs: Tabs) -> None:
+    gateway = Scripted()
+    page = await visit(tabs, gateway)
+    await page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    for number in range(2):
+        gateway.send({"type": "message", "id": f"{number}", "event": "e", "data": number, "time": 0})
+    await expect(page).to_have_title("(2) pushgate demo")
+    await page.evaluate("delete document.hidden")
+    await page.evaluate(EVENTS["visible"])
+    await expect(page).to_have_title("pushgate demo")

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from tests.demo.browser import NETWORK_TALK, Page, Tabs, expect, until
-from tests.demo.node import RunningNode
+from tests.rig.node import RunningNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -96,7 +96,9 @@ async def test_mistakes_are_told_in_plain_words(tabs: Tabs) -> None:
     await expect(data).to_be_focused()
     await expect(page.get_by_role("button", name="Copy")).to_be_disabled()
     await expect(page.locator("#answer")).to_be_empty()
-    await send_form(page, "comment", "9007199254740993")  # which the page must not round on its way
+    async with page.expect_request("**/v1/push") as request:
+        await send_form(page, "comment", "9007199254740993")
+    assert '"data":9007199254740993}' in str((await request.value).post_data)  # not rounded to …992
     await expect(page.locator("#answer")).to_contain_text("The request is not right")
     await expect(page.locator("#answer .line")).to_contain_text("data")
     await expect(page.locator("#data-error")).to_be_hidden()

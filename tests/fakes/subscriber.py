@@ -7,7 +7,7 @@ from collections.abc import Callable
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait until the condition holds, looking every few milliseconds."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
+        while not condition():  # what is waited for has no event of its own
             await asyncio.sleep(0.005)
 
 

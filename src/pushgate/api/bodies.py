@@ -113,4 +113,3 @@ def _describe(value: bytes) -> str:
     if isinstance(decoded, dict):
         return "an object"
     return value.decode() if len(value) <= 40 else "a number"
-

@@ -46,6 +46,7 @@ class Connection(HttpToolsProtocol):
         self._route = server_state.route
         self._receiving = NOTHING
         self._received = 0
+        self._declining = False  # a request that asks for another protocol is coming in
         self._last = False  # no request after the current one is answered
         self._lingering = False  # answered and half closed; what still comes is thrown away
         self._since = server_state.now
@@ -54,20 +55,21 @@ class Connection(HttpToolsProtocol):
         """Parse, which answers what is complete."""
         if self._lingering:
             return
-        before = self._receiving
+        self._received += len(data)  # from 0 again where a request begins, so its first packet is free
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # such a request is answered like any other, and is the last
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._last:
+                self._decline_upgrade(data[upgrade.args[0] :])
+            return
         except httptools.HttpParserError:
             if not self._last:
                 self._fail("bad_request", "this is not HTTP/1.1")
             return
-        if before and self._receiving:
-            self._received += len(data)
-            # a chunked body may be several times as long on the wire
-            if self._received > (MAX_HEAD if self._receiving == HEAD else MAX_HEAD + 8 * self._route.max_body):
-                self._fail("too_large", "the request is too long")
+        # a chunked body may be several times as long on the wire
+        limit = MAX_HEAD if self._receiving == HEAD else MAX_HEAD + 8 * self._route.max_body
+        if self._receiving and self._received > limit:
+            self._fail("too_large", "the request is too long")
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # asyncio lets it say "keep open"
         """Close, or first answer what was asked."""
@@ -124,6 +126,23 @@ class Connection(HttpToolsProtocol):
         )
         if not cycle.keep_alive:
             self._close()
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Take a request that would rather speak another protocol for what it is without that wish.
+
+        Java's HttpClient asks for HTTP/2 with every first request, bodies included; the parser takes all that
+        follows for the other protocol, so a fresh one is given the request again, without `Upgrade`.
+        """
+        self._declining = False
+        line = b"%b %b HTTP/%b\r\n" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"".join((line, *headers, b"\r\n", rest)))
 
     def _fail(self, code: str, detail: str) -> None:
         """Answer with a problem after the answers that are owed, and close."""

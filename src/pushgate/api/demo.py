@@ -27,12 +27,12 @@ _SETTINGS = "__SETTINGS__"
 _is_loopback_host = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE).fullmatch
 
 _HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
 
 
@@ -46,7 +46,7 @@ def demo_routes(push_key: str, clients_port: int) -> list[ControllerRouterHandle
     @get("/")
     async def demo_page(request: Request[Any, Any, Any]) -> Response[bytes]:
         policy = _content_policy(request.headers["host"], clients_port)
-        return Response(page, media_type="text/html", headers={**_HEADERS, "Content-Security-Policy": policy})
+        return Response(page, media_type="text/html", headers={**_HEADERS, "content-security-policy": policy})
 
     assets = [
         _file("/demo.js", "text/javascript"),

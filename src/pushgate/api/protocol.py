@@ -42,6 +42,9 @@ class ApiProtocol(Connection):
 
     def on_headers_complete(self) -> None:
         """The head is complete: it is a push, or Litestar's."""
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._declining = True
+            return
         self._receiving = BODY
         if self.url == _PATH and self.parser.get_method() == b"POST":
             self._begin_push()
@@ -54,7 +57,7 @@ class ApiProtocol(Connection):
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
         super().on_headers_complete()
-        if self.parser.should_upgrade() or self.server_state.stopping:
+        if self.parser.should_upgrade() or self.server_state.stopping:  # CONNECT, of which nothing follows
             self.cycle.keep_alive = False
         self._last = not self.cycle.keep_alive
 
@@ -74,6 +77,8 @@ class ApiProtocol(Connection):
 
     def on_message_complete(self) -> None:
         """A request is complete."""
+        if self._declining:
+            return
         self._receiving = NOTHING
         cycle = self.cycle
         if not isinstance(cycle, PushCycle):
@@ -92,12 +97,7 @@ class ApiProtocol(Connection):
         turn = not self._busy()
         cycle = PushCycle(turn)
         self.cycle = cycle  # type: ignore[assignment]
-        if (
-            not parser.should_keep_alive()
-            or b"upgrade" in headers
-            or self.server_state.stopping
-            or parser.get_http_version() != "1.1"
-        ):
+        if not parser.should_keep_alive() or self.server_state.stopping or parser.get_http_version() != "1.1":
             cycle.keep_alive = False
             self._last = True
         if not turn:

@@ -47,9 +47,9 @@ def write(result: Result, as_json: bool) -> None:
         _print_table(result.figures)
     words = Console(stderr=True)
     for warning in result.warnings:
-        words.print(f"[yellow]warning:[/] {warning}")
+        words.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
     if not result.ok:
-        words.print("[red]failed:[/] not everything opened, stayed and arrived; see failed, lost, errors and missing")
+        words.print("[red]failed:[/] not everything opened, stayed and arrived; see the figures", soft_wrap=True)
 
 
 def _print_table(figures: dict[str, object]) -> None:

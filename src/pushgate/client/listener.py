@@ -87,7 +87,9 @@ class Listener:
         return token
 
     def _connect(self, token: str) -> connect:
-        url = f"{self._url}?device={self._device}" if self._device else self._url
+        url = self._url
+        if self._device:
+            url += f"{'&' if '?' in url else '?'}device={self._device}"
         # Not in the query, where it would stand in the logs of proxies.
         headers = {"Authorization": f"Bearer {token}"}
         return connect(

@@ -117,7 +117,7 @@ class Pusher:
         try:
             answer = await self._http.post(path, content=json.encode(body))
         except httpx.HTTPError as error:
-            raise Unreachable(f"{self._http.base_url}: {error or type(error).__name__}") from error
+            raise Unreachable(f"{self._http.base_url}: {str(error) or type(error).__name__}") from error
         if not answer.is_success:
             raise _problem(answer)
         try:

@@ -37,8 +37,7 @@ def decode(text: bytes) -> FromClient:
     try:
         return _decoder.decode(text)
     except ValidationError as error:
-        if str(error).startswith("Expected `object`"):
-            raise MessageError("bad_message", "a message is a JSON object", close=Close.BAD_MESSAGE) from None
+        _check_object(text)
         reason, _, path = str(error).partition(" - at `$.")
         field = path.rstrip("`") or None
         if field == "type" and reason.startswith("Invalid value"):
@@ -46,5 +45,14 @@ def decode(text: bytes) -> FromClient:
         if field is None and reason.startswith("Object missing required field"):
             field = reason.split("`")[1]
         raise MessageError("bad_field", reason, field) from None
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        _check_object(text)
+        raise  # what the one decoder reads the other does too
+
+
+def _check_object(text: bytes) -> None:
+    """Raise MessageError for what is no JSON object."""
+    try:
+        json.decode(text, type=dict[str, Raw])
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MessageError("bad_message", f"not JSON: {error}", close=Close.BAD_MESSAGE) from None
+        raise MessageError("bad_message", f"a message is a JSON object: {error}", close=Close.BAD_MESSAGE) from None

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
@@ -13,8 +13,8 @@ from pushgate.metrics.catalogue import CATALOGUE, Metric
 from pushgate.metrics.rows import Rows
 
 PREFIX = "pushgate_"
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""The media type of what `expose` returns."""
+CONTENT_TYPE = "text/plain; version=0.0.4"
+"""The media type of what `expose` returns; its charset is UTF-8."""
 
 
 def expose(rows: Rows) -> bytes:

@@ -1,0 +1,57 @@
+import platform
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pushgate import __version__
+from pushgate.metrics.catalogue import CATALOGUE, CLOSED, CONNECTIONS, DELIVERED, LOOP_LAG
+from pushgate.metrics.exposition import CONTENT_TYPE, expose
+from pushgate.metrics.rows import Rows, observe
+
+Sample = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def samples(rows: Rows) -> dict[Sample, float]:
+    families = text_string_to_metric_families(expose(rows).decode())
+    return {
+        (sample.name, tuple(sample.labels.items())): sample.value for family in families for sample in family.samples
+    }
+
+
+def test_rows_are_summed() -> None:
+    rows = Rows(2)
+    for index, count in enumerate((5, 7, 1)):
+        rows.row(index)[CONNECTIONS] = count
+        rows.row(index)[DELIVERED] = count * 10
+        rows.row(index)[CLOSED["1000"]] = 1
+    seen = samples(rows)
+    assert seen["pushgate_connections", ()] == 13
+    assert seen["pushgate_messages_delivered_total", ()] == 130
+    assert seen["pushgate_connections_closed_total", (("code", "1000"),)] == 3
+    assert seen["pushgate_connections_closed_total", (("code", "4000"),)] == 0
+
+
+def test_histograms() -> None:
+    rows = Rows(1)
+    for seconds in (0.0005, 0.001, 0.002, 0.6, 100.0):
+        observe(rows.row(0), LOOP_LAG, seconds)
+    seen = samples(rows)
+    name = "pushgate_loop_lag_seconds"
+    counts = [seen[f"{name}_bucket", (("le", str(bound)),)] for bound in LOOP_LAG.buckets]
+    assert counts == sorted(counts)
+    assert seen[f"{name}_bucket", (("le", "0.001"),)] == 2
+    assert seen[f"{name}_bucket", (("le", "2.5"),)] == 4
+    assert seen[f"{name}_bucket", (("le", "+Inf"),)] == seen[f"{name}_count", ()] == 5
+    assert abs(seen[f"{name}_sum", ()] - 100.6035) < 1e-6
+
+
+def test_everything_is_there_with_its_kind_and_help() -> None:
+    families = {family.name: family for family in text_string_to_metric_families(expose(Rows(1)).decode())}
+    for metric in CATALOGUE:
+        family = families[f"pushgate_{metric.name.removesuffix('_total')}"]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+
+
+def test_build_information() -> None:
+    labels = (("version", __version__), ("python", platform.python_version()))
+    assert {name: dict(pairs) for name, pairs in samples(Rows(1))}["pushgate_build_info"] == dict(labels)
+    assert CONTENT_TYPE == "text/plain; version=0.0.4"
