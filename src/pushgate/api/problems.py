@@ -14,8 +14,11 @@ from pushgate.log import get_logger
 PROBLEM_TYPE = "application/problem+json"
 Headers = tuple[tuple[str, str], ...]
 
-SECURITY_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-"""In every answer: nothing here is meant for caches, or for a browser to guess at."""
+SECURITY_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""In every answer: nothing here is meant for caches, or for a browser to guess at.
+
+A route that needs others spells them like this: Litestar tells them apart by case.
+"""
 
 _log = get_logger("api")
 _encoder = json.Encoder()
