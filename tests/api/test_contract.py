@@ -1,5 +1,6 @@
 """What the OpenAPI document promises holds, as schemathesis sees it."""
 
+import json
 from typing import Any
 
 import schemathesis
@@ -7,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
+from pushgate.api.rules import unsafe_number
 from tests.api.rig import AUTH, Rig
 
 OPERATIONS = {"POST /v1/push", "POST /v1/tokens", "GET /healthz", "GET /readyz", "GET /metrics"}
@@ -16,24 +18,31 @@ def test_the_document_is_true(rig: Rig) -> None:
     schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{rig.port}/openapi.json")
     seen = set()
     for result in schema.get_all_operations():
-        operation = result.ok()
+        operation: Any = result.ok()  # type: ignore[union-attr] # an error has no `ok` and fails the test
         seen.add(operation.label)
-        for mode in GenerationMode:
-            check(operation, mode)
+        check(operation, GenerationMode.POSITIVE)
+        if operation.body:
+            check(operation, GenerationMode.NEGATIVE)
     assert seen == OPERATIONS
 
 
-def check(operation: Any, mode: GenerationMode) -> None:
-    if mode.is_negative and not operation.body:
-        return  # there is nothing to get wrong
+def is_beyond_json_schema(case: Any) -> bool:
+    """Whether a valid body is wrong in a way that JSON Schema has no words for: big numbers, 60.0 for 60."""
+    if not isinstance(case.body, dict):
+        return False
+    ttl = case.body.get("ttl")
+    return isinstance(ttl, float) or unsafe_number(json.dumps(case.body.get("data")).encode()) is not None
 
-    @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+def check(operation: Any, mode: GenerationMode) -> None:
+    cases = operation.as_strategy(generation_mode=mode).filter(lambda case: not is_beyond_json_schema(case))
+
+    @given(case=cases)
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     def run(case: Any) -> None:
         # a reliable push is answered with 501 as the document says, which this check would not believe
-        response = case.call_and_validate(
-            headers={"Authorization": AUTH["authorization"]}, excluded_checks=[not_a_server_error]
-        )
+        headers = {"Authorization": AUTH["authorization"]}
+        response = case.call_and_validate(headers=headers, excluded_checks=[not_a_server_error])
         assert response.status_code != 500
 
     run()

@@ -189,6 +189,11 @@ def test_other_protocols_are_declined(rig: Rig, caller: Caller, line: bytes, dri
     assert len(rig.bus.parcels) == 3
 
 
+def test_very_many_requests_for_other_protocols(rig: Rig, caller: Caller) -> None:
+    caller.send(b"".join(request(head=H2C) for _ in range(1500)))
+    assert [caller.read()[0] for _ in range(1500)] == [202] * 1500
+
+
 NONSENSE = [
     b"\x16\x03\x01\x02\x00\x01\x00",
     b"NONSENSE\r\n\r\n",
@@ -403,6 +408,13 @@ class TestStop:
         assert (status, headers["connection"]) == (202, "close")
         assert caller.read_end() == b""
         stopped.result(10)
+
+    def test_connections_that_went_before_do_not_count(self, rig: Rig) -> None:
+        before = rig.connect()
+        before.send(GET).read()
+        before.close()
+        rig.wait_for(lambda: not rig.server._state.connections)
+        self.test_what_is_in_flight_is_answered(rig)
 
     def test_grace_ends(self, rig: Rig, caller: Caller) -> None:
         rig.bus.stalling = True

@@ -47,7 +47,8 @@ def test_neighbouring_versions_read_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tenant", "uid", "shard"), [("default", "alice", 107), ("default", "bob", 153), ("acme", "alice", 43), ("", "", 141)]
+    ("tenant", "uid", "shard"),
+    [("default", "alice", 107), ("default", "bob", 153), ("acme", "alice", 43), ("", "", 141)],
 )
 def test_shards_never_change(tenant: str, uid: str, shard: int) -> None:
     """Every node must agree, of every version: these are written down."""

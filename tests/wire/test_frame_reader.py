@@ -7,11 +7,11 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.client import client_frame
 
 from pushgate.codes import Close
 from pushgate.errors import WireError
 from pushgate.wire.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, FrameReader
+from tests.wire.client import client_frame
 
 LIMIT = 100_000
 Event = tuple[int, bytes]

@@ -1,7 +1,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.client import MASK, client_frame
 
 from pushgate.codes import Close
 from pushgate.errors import WireError
@@ -20,6 +19,7 @@ from pushgate.wire.frames import (
     parse_close,
     read_single,
 )
+from tests.wire.client import MASK, client_frame
 
 
 def as_client(frame: bytes) -> bytes:

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire.client import masked
 
 from pushgate.wire.masking import rotate, unmask
+from tests.wire.client import masked
 
 masks = st.binary(min_size=4, max_size=4)
 payloads = st.binary(max_size=40) | st.builds(lambda part, count: part * count, st.binary(max_size=40), st.just(101))

@@ -56,16 +56,19 @@ class Connection(HttpToolsProtocol):
         if self._lingering:
             return
         self._received += len(data)  # from 0 again where a request begins, so its first packet is free
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self._last:
-                self._decline_upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError:
-            if not self._last:
-                self._fail("bad_request", "this is not HTTP/1.1")
-            return
+        parts: list[bytes | memoryview] = [data]
+        while parts:
+            part = parts.pop()
+            try:
+                self.parser.feed_data(part)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self._last:
+                    return
+                parts += (memoryview(part)[upgrade.args[0] :], self._decline_upgrade())
+            except httptools.HttpParserError:
+                if not self._last:
+                    self._fail("bad_request", "this is not HTTP/1.1")
+                return
         # a chunked body may be several times as long on the wire
         limit = MAX_HEAD if self._receiving == HEAD else MAX_HEAD + 8 * self._route.max_body
         if self._receiving and self._received > limit:
@@ -127,22 +130,19 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             self._close()
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Take a request that would rather speak another protocol for what it is without that wish.
+    def _decline_upgrade(self) -> bytes:
+        """Return the head of a request that would rather speak another protocol without that wish, to parse again.
 
-        Java's HttpClient asks for HTTP/2 with every first request, bodies included; the parser takes all that
-        follows for the other protocol, so a fresh one is given the request again, without `Upgrade`.
+        Java's HttpClient asks for HTTP/2 with its requests, those with a body too. The parser takes all that
+        follows for the other protocol, so a fresh one is given the request as if nothing had been asked.
         """
         self._declining = False
-        line = b"%b %b HTTP/%b\r\n" % (
-            self.parser.get_method(),
-            self.url,
-            self.parser.get_http_version().encode(),
-        )
-        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.data_received(b"".join((line, *headers, b"\r\n", rest)))
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        return b"\r\n".join((*lines, b"", b""))
 
     def _fail(self, code: str, detail: str) -> None:
         """Answer with a problem after the answers that are owed, and close."""

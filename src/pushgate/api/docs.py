@@ -1,26 +1,20 @@
 """The API's own documentation: `/openapi.json`, and `/docs`, a page that shows it without a byte from elsewhere."""
 
 from base64 import b64encode
-from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 
-from litestar import Litestar, MediaType, Request, Response, get
+from litestar import MediaType, Request, Response, get
 from msgspec import json
 
-from pushgate.api.openapi import describe
 from pushgate.codes import PROBLEMS
 
 
-@cache
-def _document(app: Litestar) -> bytes:
-    return describe(app)
-
-
 @get("/openapi.json")
-async def openapi(request: Request[object, object, object]) -> Response[bytes]:  # type: ignore[type-var]
+async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Return the OpenAPI document."""
-    return Response(_document(request.app), media_type="application/vnd.oai.openapi+json")
+    return Response(request.app.state.openapi, media_type="application/vnd.oai.openapi+json")
 
 
 def _hash(page: str, tag: str) -> str:

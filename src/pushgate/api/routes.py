@@ -25,7 +25,17 @@ PUSH = Operation(
     202,
     PushAccepted,
     PushBody,
-    {"oneOf": [{"required": [target]} for target in ("user", "users", "everyone")]},
+    {
+        "oneOf": [{"required": [target]} for target in ("user", "users", "everyone")],
+        "dependentRequired": {"spread": ["everyone"]},
+        "not": {
+            "anyOf": [
+                {"required": ["data", "data_base64"]},
+                {"required": ["qos", "spread"], "properties": {"qos": {"const": "reliable"}}},
+                {"required": ["qos", "except_session"], "properties": {"qos": {"const": "reliable"}}},
+            ]
+        },
+    },
     {
         "to one user": {"user": "alice", "event": "comment", "data": {"text": "hi"}},
         "to several": {"users": ["alice", "bob"], "event": "invite", "data": {"room": 7}},

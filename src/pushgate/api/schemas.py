@@ -15,6 +15,7 @@ MAX_SPREAD = 3600
 _TEXT = {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}
 _DEVICE = "^[A-Za-z0-9._:-]{1,64}$"
 _PRINTABLE = "^[ -~]{1,128}$"
+_BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 
 def _text(limit: int, description: str, **more: object) -> Meta:
@@ -99,7 +100,7 @@ Base64 = Annotated[
     str,
     Meta(
         description="The message, when it is bytes: base64 with padding (RFC 4648 section 4).",
-        extra_json_schema={"contentEncoding": "base64"},
+        extra_json_schema={"contentEncoding": "base64", "pattern": _BASE64},
         extra={"expected": "base64 with padding"},
     ),
 ]

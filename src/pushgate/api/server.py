@@ -33,6 +33,7 @@ class ApiServer:
             access_log=False,
             proxy_headers=False,
         )
+        self._config.load()
         self._state = ApiState(route, context.config.management.keep_alive)
         self._adopting: set[asyncio.Task[None]] = set()
         self._timer = loop.call_later(SWEEP, self._sweep)
@@ -53,6 +54,7 @@ class ApiServer:
         """
         state = self._state
         state.stopping = True
+        state.empty.clear()
         await asyncio.gather(*self._adopting)
         for connection in self._connections():
             connection.shutdown()
@@ -62,7 +64,7 @@ class ApiServer:
             except TimeoutError:
                 for connection in self._connections():
                     connection.transport.abort()
-                await asyncio.wait_for(state.empty.wait(), 1.0)
+                await state.empty.wait()
         self._timer.cancel()
         for task in tuple(state.tasks):
             task.cancel()
