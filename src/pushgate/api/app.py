@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from litestar import Litestar
-from litestar.types import ControllerRouterHandler
+from litestar.datastructures import MutableScopeHeaders
+from litestar.types import ControllerRouterHandler, Message, Scope
 
 from pushgate.api.docs import DOCS_ROUTES
 from pushgate.api.openapi import describe
@@ -16,7 +17,7 @@ def build_app(extra_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     app = Litestar(
         route_handlers=[*ROUTES, *DOCS_ROUTES, *extra_routes],
         exception_handlers={Exception: handle_exception},
-        response_headers=SECURITY_HEADERS,
+        before_send=[_add_headers],
         # Litestar's own logging and OpenAPI stay off: what it would log is no news, and the document is ours
         logging_config=None,
         openapi_config=None,
@@ -24,3 +25,11 @@ def build_app(extra_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     )
     app.state.openapi = describe(app)
     return app
+
+
+async def _add_headers(message: Message, _scope: Scope) -> None:
+    """Add what every answer has and this one does not say itself, in whatever case."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in SECURITY_HEADERS.items():
+            headers.setdefault(name, value)

@@ -14,11 +14,8 @@ from pushgate.log import get_logger
 PROBLEM_TYPE = "application/problem+json"
 Headers = tuple[tuple[str, str], ...]
 
-SECURITY_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""In every answer: nothing here is meant for caches, or for a browser to guess at.
-
-A route that needs others spells them like this: Litestar tells them apart by case.
-"""
+SECURITY_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""In every answer: nothing here is meant for caches, or for a browser to guess at."""
 
 _log = get_logger("api")
 _encoder = json.Encoder()
@@ -101,7 +98,7 @@ def to_response(answer: Answer, extra: dict[str, str] | None = None) -> Response
         answer.body,
         status_code=answer.status,
         media_type=MediaType(answer.content_type) if answer.status < 400 else PROBLEM_TYPE,
-        headers={**SECURITY_HEADERS, **dict(answer.headers), **(extra or {})},
+        headers={**dict(answer.headers), **(extra or {})},
     )
 
 
