@@ -145,6 +145,19 @@ async def test_an_error_of_the_server_ends_the_connection_never_the_bus(error: s
         await bus.publish([Parcel(1, b"")])
 
 
+async def test_stop_works_at_any_moment_of_a_start() -> None:
+    """Also when the cancellation meets the end of a wait_for, which swallows it in Python 3.11."""
+    async with ScriptedNats() as server:
+        for moment in range(80):
+            bus = NatsBus(server.url)
+            start = asyncio.create_task(bus.start([1], lambda payload: None, lambda: None))
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            await asyncio.wait_for(bus.stop(), 2)
+            assert not bus.connected
+            await asyncio.gather(start, return_exceptions=True)
+
+
 async def test_a_refused_publish_is_not_confirmed(tmp_path: Path) -> None:
     config = """authorization: {users: [{user: u, password: "p", permissions: {
         publish: {deny: "pushgate.live.9"}, subscribe: ">"}}]}"""

@@ -102,8 +102,6 @@ def to_push(tenant: str, body: PushBody) -> Push:
         errors.append(("device", "expected 1 to 64 of A-Z a-z 0-9 . _ : -, got another character"))
     if tags is not UNSET:
         errors.extend((f"tags[{index}]", _CONTROL) for index, tag in enumerate(tags) if has_control(tag))
-    if except_session is not UNSET and has_control(except_session):
-        errors.append(("except_session", _CONTROL))
     now = time_ns() // 1_000_000
     message_id = body.id
     if message_id is UNSET:

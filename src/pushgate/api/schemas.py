@@ -38,7 +38,7 @@ def _many(limit: int, description: str) -> Meta:
 
 
 Uid = Annotated[str, _text(255, "A user's uid.")]
-Tag = Annotated[str, _text(255, "A tag of a token.")]
+Tag = Annotated[str, _text(64, "A tag of a token.")]
 Device = Annotated[
     str,
     Meta(
@@ -51,7 +51,15 @@ Device = Annotated[
 ]
 Name = Annotated[str, _text(128, "What kind of message this is; clients choose a handler by it.", default="message")]
 Collapse = Annotated[str, _text(128, "Of reliable messages with this key only the newest is kept.")]
-SessionId = Annotated[str, _text(128, "Not to this session; not with `reliable`.")]
+SessionId = Annotated[
+    str,
+    Meta(
+        description="Not to the session of this id, which its `welcome` told; not with `reliable`.",
+        pattern=r"^[0-9a-f]{16}\Z",
+        extra_json_schema={"pattern": "^[0-9a-f]{16}$"},
+        extra={"expected": "a session's id, 16 hexadecimal digits"},
+    ),
+]
 MessageId = Annotated[
     str,
     Meta(

@@ -10,6 +10,8 @@ What every backend promises:
   order; so does what it publishes to everyone; and a shard and everyone are in that order too where one
   subscriber has both.
 - **At most once.** A message arrives once or not at all. What may have been missed is reported by `on_gap`.
+- **`publish` awaits plain futures only**, no `asyncio.timeout` and no `current_task`: the push route steps it
+  without a task.
 - **Delivery is a plain call** of `receive` on the event loop, one at a time, in order of arrival.
 - A backend reconnects by itself, for ever, and never loses a subscription over it.
 """
