@@ -17,6 +17,7 @@ from litestar import Litestar
 from pushgate.api.context import ApiContext
 from pushgate.api.server import ApiServer
 from pushgate.bus import create_bus
+from pushgate.codes import Close
 from pushgate.config import Config
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.router import Router
@@ -34,6 +35,7 @@ from pushgate.sockets.handoff import HandOffs
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import Poller
 from pushgate.tenants.registry import Tenants
+from pushgate.wire.frames import encode_close
 
 READY = b"r"
 """What a worker says on its control socket once it serves and its subscriptions hold."""
@@ -119,6 +121,7 @@ class Worker:
         grace = self._plan.config.node.stop_grace
         self._clients.stop()
         self._management.stop()
+        self._handoffs.stop()
         await self._api.stop(grace)
         self._lobby.empty()
         by_fd = self._sessions.by_fd
@@ -147,7 +150,8 @@ class Worker:
             self._open(fd, arrival)
         elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
             self._row[REFUSED["overloaded"]] += 1
-            os.close(fd)
+            self._poller.add(fd, self._poller)
+            self._poller.finish(fd, arrival.greeting + encode_close(Close.OVERLOADED))
 
     def _take_over(self, fd: int, record: bytes) -> None:
         """Take a connection from another worker's lobby."""

@@ -1,6 +1,7 @@
 """The SessionManager: maps (tenant, user) to the sessions of this worker, opens and closes them."""
 
 import secrets
+import sys
 import time
 from itertools import count
 
@@ -63,10 +64,11 @@ class SessionManager:
 
         Over the cap of its user the oldest session is closed; so is an older one of the same device.
         """
-        users = self._tenants.setdefault(arrival.tenant, {})
+        tenant = sys.intern(arrival.tenant)  # there are few, and every token brings the name as a string of its own
+        users = self._tenants.setdefault(tenant, {})
         user = users.get(arrival.uid)
         if user is None:
-            user = users[arrival.uid] = UserSession(arrival.tenant, arrival.uid)
+            user = users[arrival.uid] = UserSession(tenant, arrival.uid)
             self._row[USERS] += 1
         session = ChannelSession(fd, user, arrival.device, arrival.tags)
         others = user.channels

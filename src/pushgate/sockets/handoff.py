@@ -56,6 +56,7 @@ class HandOffs:
         call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self._receiving = receiving
+        self._poller = poller
         self._sending = sending
         self._row = row
         self._on_arrival = on_arrival
@@ -65,6 +66,10 @@ class HandOffs:
         self._retrying = False
         poller.add(receiving.fileno(), self)
         poller.after_batch(self.flush)
+
+    def stop(self) -> None:
+        """Receive no more: what comes waits for this worker's successor. What was gathered is still sent."""
+        self._poller.release(self._receiving.fileno())
 
     def send(self, worker: int, fd: int, record: bytes) -> bool:
         """Pass a descriptor that was released from the poller; it is closed here once it is on its way.
