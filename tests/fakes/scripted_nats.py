@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -38,8 +39,9 @@ class ScriptedNats:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections.append(writer)
         writer.write(f"INFO {json.dumps(self.info)}\r\n".encode())
-        while data := await reader.read(2**20):
-            self.reads.append(data)
-            if self.pongs:
-                writer.write(b"PONG\r\n" * data.count(b"PING\r\n"))
+        with suppress(ConnectionError):
+            while data := await reader.read(2**20):
+                self.reads.append(data)
+                if self.pongs:
+                    writer.write(b"PONG\r\n" * data.count(b"PING\r\n"))
         writer.close()

@@ -151,6 +151,8 @@ class TestLife:
         with pytest.raises(StartError, match=r"cannot be started: .*nothing"):
             server.start()
         assert server.pidfd == -1
+        with pytest.raises(StartError, match="ended"):
+            server.is_ready()
         again = NatsServer(data_dir, nats_program())
         again.start()
         again.stop(0)

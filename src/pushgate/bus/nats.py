@@ -78,8 +78,9 @@ class NatsBus:
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        while not task.done():  # one may be lost: wait_for swallows it in Python 3.11 when it ends just then
+            task.cancel()
+            await asyncio.wait([task], timeout=0.2)
         if self._up is not None and not self._up.done():
             self._up.set_exception(BusUnavailable("the bus is stopped"))
 

@@ -161,7 +161,7 @@ class NatsLink(Client):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._transport and self._transport._io_writer:
-            with suppress(OSError):
+            with suppress(Exception):
                 await asyncio.wait_for(self._transport.wait_closed(), 1)
 
     # What follows takes the place of nats-py's own.

@@ -244,7 +244,9 @@ class NatsServer:
             raise StartError(f"{self._home / 'nats.json'} cannot be written: {error.strerror}") from None
 
     def _wait(self, seconds: float) -> bool:
-        """Return whether it has ended, after so many seconds at most."""
+        """Return whether it has ended, or never began, after so many seconds at most."""
+        if self._pidfd < 0:
+            return True
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
