@@ -61,7 +61,8 @@ class MessageError(PushgateError):
 
 
 class TokenRefused(PushgateError):
-    """A token does not hold; `close` is TOKEN_INVALID or TOKEN_EXPIRED. The text never holds the token."""
+    """A client is not let in; `close` says why: TOKEN_INVALID and TOKEN_EXPIRED from the tenants, and in the lobby
+    also what is wrong with the message that brought the token. The text never holds the token."""
 
     def __init__(self, close: Close, reason: str) -> None:
         super().__init__(reason)

@@ -2,12 +2,28 @@
 
 import logging
 import sys
-from typing import Literal
+from contextlib import suppress
+from typing import Literal, TextIO, cast
 
 import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class _Stream:
+    """Where lines go; one that is gone (a closed pipe, a full disk) must not take the node along."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
@@ -29,7 +45,7 @@ def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         # One write a line: several processes share the stream.
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Stream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, stream=sys.stderr, force=True)

@@ -1,9 +1,12 @@
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
+from pushgate.delivery import fanout
 from pushgate.messages.push import Push, encode_push
 from tests.rig.client import WsClient
 from tests.rig.gateway import Gateway
@@ -104,14 +107,88 @@ async def test_order_holds_within_and_across_targets(gateway: Gateway) -> None:
         assert await client.is_quiet()
 
 
-async def test_a_session_opened_or_closed_during_a_fan_out(gateway: Gateway) -> None:
+async def test_sessions_that_come_and_go_while_slices_run(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "SLICE", 1)
     clients = [await gateway.join(f"u{number}") for number in range(4)]
     gateway.push(data=1)
-    (session,) = gateway.sessions.find("default", "u0")
-    gateway.sessions.drop(session)
-    assert (await clients[1].receive())["data"] == 1
+    gateway.push(data=2)
+    first, *_, last = (gateway.sessions.find("default", f"u{number}")[0] for number in range(4))
+    while gateway.fanout._runs[0].position <= first.fd:
+        await asyncio.sleep(0)
+    gateway.sessions.drop(first)
+    gateway.push("u3", data="own")
+    gateway.sessions.drop(gateway.sessions.find("default", "u1")[0])
+    assert [(await clients[3].receive())["data"] for _ in range(3)] == [1, 2, "own"], "first what is pending"
+    await gateway.until(lambda: not gateway.fanout.busy)
+    assert last.fd > first.fd
+    assert await clients[3].is_quiet(), "and the slices then skip it"
+    assert [(await clients[2].receive())["data"] for _ in range(2)] == [1, 2]
     late = await gateway.join("late")
     assert await late.is_quiet()
+
+
+async def test_nothing_is_written_behind_a_close(make_gateway: Callable[..., Gateway]) -> None:
+    """What is pending for everyone ends a client that does not read; its own message then is not written."""
+    gateway = make_gateway(write_bound=8192)
+    slow = await gateway.join("alice")
+    slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    while gateway.count("write_buffer_bytes") == 0:
+        gateway.push("alice", data="x" * 100_000)
+    delivered = gateway.count("messages_delivered_total")
+    gateway.push(data="y" * 8000)
+    gateway.push(data="y" * 8000)
+    gateway.push("alice", data="own")
+    assert gateway.count("connections") == 0
+    assert gateway.count("messages_delivered_total") == delivered
+    slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    assert (await slow.receive_close())[0] == 4001
+
+
+async def test_fan_outs_under_way_are_bounded(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "PENDING_BOUND", 1000)
+    client = await gateway.join("alice")
+    for number in range(5):
+        gateway.push(data=f"{number}" + "x" * 300)
+    assert gateway.count("messages_dropped_total", "fan_out_full") == 2
+    assert [(await client.receive())["data"][0] for _ in range(3)] == ["0", "1", "2"]
+    gateway.push(data="again")
+    assert (await client.receive())["data"] == "again"
+
+
+async def test_a_fault_in_one_fan_out_does_not_stop_the_next(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await gateway.join("alice")
+    write = gateway.fanout._write
+    calls = 0
+
+    def fail_once(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a bug")
+        write(*args)
+
+    monkeypatch.setattr(gateway.fanout, "_write", fail_once)
+    with capture_logs() as logs:
+        gateway.push(data="lost")
+        gateway.push(data="next")
+        assert (await client.receive())["data"] == "next"
+    assert len(logs) == 1
+
+
+async def test_a_short_spread_blocks_nobody(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "SLICE", 16)
+    client = await gateway.join("alice")
+    looked: list[int] = []
+    write = gateway.fanout._write_slice
+
+    def watch(run: Any, size: int) -> bool:
+        looked.append(size)
+        return write(run, size)
+
+    monkeypatch.setattr(gateway.fanout, "_write_slice", watch)
+    gateway.push(spread=0.05)
+    assert (await client.receive())["data"] == "hi"
+    assert max(looked) <= 16
 
 
 async def test_spread_reaches_everyone_within_its_time(gateway: Gateway) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from tests.rig.client import Refused, WsClient
 from tests.rig.node import RunningNode, is_alive, wait_until
@@ -143,6 +144,58 @@ async def test_a_graceful_stop(make_node: MakeNode) -> None:
     assert not any(map(is_alive, [*workers, nats]))
 
 
+async def test_who_comes_while_a_node_stops_is_refused_at_once(make_node: MakeNode) -> None:
+    node = make_node(PUSHGATE_NODE_STOP_GRACE="3")
+    node.start()
+    deaf = await WsClient.join(
+        node.clients_port, f"/ws?token={node.token('alice')}"
+    )  # keeps the node stopping for a while
+    stopping = asyncio.create_task(asyncio.to_thread(node.stop))
+    assert (await deaf.receive())["type"] == "reconnect"
+    for port in (node.clients_port, node.management_port):
+        with pytest.raises(ConnectionError):
+            await WsClient.open(port)
+    assert not stopping.done()
+    await stopping
+
+
+async def test_who_is_welcome_after_a_restart_gets_every_push(make_node: MakeNode) -> None:
+    """A new worker lets clients in only once it hears the bus: a push answered 202 after a welcome arrives."""
+    node = make_node("--workers", "2")
+    node.start()
+    for number in range(6):
+        os.kill(node.worker_pids[number % 2], signal.SIGKILL)
+        for user in ("alice", "bob"):  # one of each worker's
+            while True:
+                try:
+                    client = await WsClient.join(node.clients_port, f"/ws?token={node.token(user)}")
+                    break
+                except (asyncio.IncompleteReadError, ConnectionError, Refused):
+                    continue
+            while True:
+                try:
+                    status = (await asyncio.to_thread(node.push, user, number)).status_code
+                    break
+                except httpx.TransportError:
+                    continue  # the worker that was asked had died
+            assert status == 202
+            assert (await client.receive())["data"] == number
+            await client.close()
+
+
+async def test_a_closed_terminal_stops_a_node_gracefully(make_node: MakeNode) -> None:
+    node = make_node()
+    node.start()
+    client = await WsClient.join(node.clients_port, f"/ws?token={node.token('alice')}")
+    nats = node.nats_pid
+    os.kill(node.pid, signal.SIGHUP)
+    assert (await client.receive())["type"] == "reconnect"
+    assert (await client.receive_close())[0] == 4000
+    await client.close()
+    wait_until(lambda: not is_alive(node.pid), "it stops")
+    assert not is_alive(nats)
+
+
 async def test_a_client_that_ignores_the_end_does_not_keep_a_node_from_stopping(make_node: MakeNode) -> None:
     node = make_node(PUSHGATE_NODE_STOP_GRACE="1")
     node.start()
@@ -186,6 +239,9 @@ async def test_what_keeps_a_node_from_starting(make_node: MakeNode) -> None:
     nowhere = make_node(PUSHGATE_BUS_NATS_SERVER="/no/such/nats-server")
     assert nowhere.launch().wait(20) == 1
     assert "/no/such/nats-server" in nowhere.log()
+    unknown = make_node("--bus", "carrier-pigeon://loft")
+    assert unknown.launch().wait(20) == 2
+    assert "bus.url" in unknown.log()
     many = make_node("--bus", "memory:", "--workers", "2")
     assert many.launch().wait(20) == 2
     assert "node.workers" in many.log()

@@ -81,25 +81,23 @@ def test_the_lock_is_gone_with_a_killed_process_and_not_inherited_by_programs(pa
             os.kill(heir, 9)
 
 
-def test_a_forked_child_that_closes_lock_fds_does_not_keep_the_lock(data_dir: DataDir, path: Path) -> None:
+def test_a_forked_child_that_closes_the_lock_does_not_keep_the_lock(data_dir: DataDir, path: Path) -> None:
     """The child lives on when the parent has let go."""
     hold, release = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(release)
-        for descriptor in data_dir.lock_fds:
-            os.close(descriptor)
+        os.close(data_dir._lock)
         os.read(hold, 1)
         os._exit(0)
     os.close(hold)
     try:
-        assert len(data_dir.lock_fds) == 1
         # closing in the parent alone would not do were the child's copy still there: wait until it is not
-        copy = f"/proc/{child}/fd/{data_dir.lock_fds[0]}"
+        copy = f"/proc/{child}/fd/{data_dir._lock}"
         while os.path.lexists(copy):
             pass
         data_dir.close()
-        assert not data_dir.lock_fds
+        assert data_dir._lock < 0
         DataDir.open(path).close()
     finally:
         os.close(release)

@@ -46,6 +46,17 @@ async def test_over_the_cap_the_oldest_goes(make_gateway: Callable[..., Gateway]
     assert len(gateway.sessions.find("default", "alice")) == 2
 
 
+async def test_a_device_that_comes_back_at_the_cap_costs_nobody_else(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(sessions_per_user=2)
+    other = await gateway.join("alice", query="&device=a")
+    old = await gateway.join("alice", query="&device=b")
+    new = await gateway.join("alice", query="&device=b")
+    assert (await old.receive_close())[0] == 4502
+    assert await other.is_quiet()
+    assert await new.is_quiet()
+    assert gateway.count("users") == 1
+
+
 async def test_a_newer_connection_of_a_device_replaces_the_older(gateway: Gateway) -> None:
     old = await gateway.join("alice", query="&device=phone")
     other = await gateway.join("alice", query="&device=tablet")
@@ -173,13 +184,24 @@ async def test_the_idle_are_pinged_and_the_silent_dropped(make_gateway: Callable
     assert await alive.is_quiet()
 
 
-async def test_a_stalled_worker_judges_nobody(make_gateway: Callable[..., Gateway]) -> None:
-    gateway = make_gateway(ping_interval=0.5, pong_timeout=0.5)
+async def test_a_client_that_takes_a_long_message_slowly_is_alive(make_gateway: Callable[..., Gateway]) -> None:
+    gateway = make_gateway(ping_interval=1.0, pong_timeout=5.0, write_bound=64 * 1024 * 1024)  # dead after 24 ticks
     client = await gateway.join("alice")
-    time.sleep(1.5)  # the loop itself stands still: no tick, and nobody aged
-    gateway.tick()
-    assert gateway.count("connections") == 1
-    assert await client.is_quiet()
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    while gateway.count("write_buffer_bytes") < 20_000_000:
+        gateway.push("alice", data="x" * 1_000_000)
+    ticks = 0
+    while gateway.count("write_buffer_bytes") > 1_000_000:
+        gateway.tick(2)
+        ticks += 2
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await client.receive_frame()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        assert gateway.count("connections") == 1
+    assert ticks > 24
+    gateway.tick(30)
+    assert gateway.count("connections") == 0, "it takes nothing any more"
+    assert gateway.count("connections_closed_total", "4002") == 1
 
 
 async def test_what_a_session_tells(gateway: Gateway) -> None:
@@ -230,7 +252,8 @@ async def test_a_fault_with_one_connection_reaches_no_other(gateway: Gateway, mo
     monkeypatch.setattr(gateway.inbound, "_handle_frame", fail)
     with capture_logs() as logs:
         victim.send_frame(PING, b"boom")
-        assert (await victim.receive_close())[0] == 1006
+        assert (await victim.receive_close())[0] == 1011
     assert await bystander.is_quiet()
     assert gateway.count("connections") == 1
     assert [entry["event"] for entry in logs] == ["a connection met a fault in the gateway"]
+    assert gateway.count("connections_closed_total", "1011") == 1

@@ -33,6 +33,8 @@ class Node:
             )
             for index in range(2)
         ]
+        for handoffs in self.handoffs:
+            handoffs.start()
 
     async def until_arrived(self, count: int) -> None:
         async with asyncio.timeout(10):
@@ -115,7 +117,7 @@ async def test_what_waits_for_a_dead_worker_reaches_its_successor() -> None:
         node.rows.row(1),
         lambda fd, record: node.arrived.append((fd, record)),
         asyncio.get_running_loop().call_later,
-    )
+    ).start()
     await node.until_arrived(1)
     assert node.arrived[0][1] == b"patient"
     theirs.close()
@@ -166,4 +168,34 @@ async def test_files_that_run_out_on_arrival(monkeypatch: pytest.MonkeyPatch) ->
     node.handoffs[0].flush()
     await node.until_arrived(1)
     assert [record for _, record in node.arrived] == [b"0"]
+    node.stop()
+
+
+async def test_one_arrival_that_fails_takes_no_other_along() -> None:
+    node = Node()
+    arrived: list[bytes] = []
+
+    def take(fd: int, record: bytes) -> None:
+        if record == b"1":
+            raise RuntimeError("a bug")
+        arrived.append(record)
+        os.close(fd)
+
+    node.handoffs[1]._on_arrival = take
+    peers = []
+    for number in range(3):
+        ours, theirs = socket.socketpair()
+        theirs.settimeout(5)
+        peers.append(theirs)
+        node.handoffs[0].send(1, ours.detach(), b"%d" % number)
+    with capture_logs() as logs:
+        node.handoffs[0].flush()
+        async with asyncio.timeout(5):
+            while len(arrived) < 2:
+                await asyncio.sleep(0)
+    assert arrived == [b"0", b"2"]
+    assert [entry["event"] for entry in logs] == ["a connection could not be taken over"]
+    for peer in peers:
+        assert peer.recv(1) == b"", "no descriptor leaked"
+        peer.close()
     node.stop()

@@ -112,3 +112,27 @@ async def test_refused_requests_end_cleanly(gateway: Gateway) -> None:
         with pytest.raises(Refused):
             await WsClient.open(gateway.port, "/nothing")
     await gateway.until(lambda: gateway.poller.leaving == 0)
+
+
+async def test_a_connection_that_cannot_be_admitted_does_not_end_the_listening(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit = gateway.listener._admit
+    failures = 2
+
+    def fail_at_first(connection: socket.socket, address: object) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            connection.close()
+            raise OSError(28, "No space left on device")
+        admit(connection, address)
+
+    monkeypatch.setattr(gateway.listener, "_admit", fail_at_first)
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await WsClient.open(gateway.port)
+        client = await gateway.join("alice")
+    assert client.welcome["user"] == "alice"
+    assert [entry["log_level"] for entry in logs] == ["error", "warning", "error", "warning"]

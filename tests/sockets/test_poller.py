@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from pushgate.metrics.rows import Rows
 from pushgate.sockets.poller import LINGER_TICKS, Poller
@@ -12,9 +13,14 @@ from pushgate.sockets.poller import LINGER_TICKS, Poller
 class Recorder:
     """A handler that keeps what it reads, by descriptor; None marks the end."""
 
+    def fail(self, fd: int) -> None:
+        self.failed.append(fd)
+        self.poller.close(fd)
+
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
         self.read: dict[int, list[bytes | None]] = {}
+        self.failed: list[int] = []
         self.on_read: Callable[[int], None] = lambda fd: None
 
     def readable(self, fd: int) -> None:
@@ -227,4 +233,76 @@ async def test_many_busy_sockets_are_served_in_slices(pairs: Callable[[], tuple[
     assert turns >= 3
     for fd, _ in made:
         poller.close(fd)
+    poller.stop()
+
+
+async def test_a_fault_costs_its_own_descriptor_alone(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller()
+    (first, first_peer), (second, second_peer) = pairs(), pairs()
+
+    def boom(fd: int) -> None:
+        if fd == first:
+            raise RuntimeError("a bug")
+
+    recorder.on_read = boom
+    poller.add(first, recorder)
+    poller.add(second, recorder)
+    with capture_logs() as logs:
+        first_peer.send(b"a")
+        second_peer.send(b"b")
+        await until(lambda: len(recorder.read) == 2)
+    assert recorder.failed == [first]
+    assert len(logs) == 1
+    second_peer.send(b"c")
+    await until(lambda: recorder.read[second] == [b"b", b"c"])
+    poller.close(second)
+    poller.stop()
+
+
+async def test_a_fault_after_a_batch_leaks_nothing(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller()
+    loop = asyncio.get_running_loop()
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context["exception"]))
+
+    def boom() -> None:
+        raise RuntimeError("a bug")
+
+    poller.after_batch(boom)
+    fd, peer = pairs()
+    poller.add(fd, recorder)
+    peer.close()
+    await until(lambda: bool(faults))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+    poller.stop()
+
+
+async def test_a_socket_that_takes_its_last_bytes_slowly_is_given_the_time(
+    pairs: Callable[[], tuple[int, socket.socket]],
+) -> None:
+    poller, recorder = make_poller(bound=5_000_000)
+    fd, peer = pairs()
+    poller.add(fd, recorder)
+    while not poller.is_parked(fd):
+        poller.write(fd, b"x" * 100_000)
+    for _ in range(8):
+        poller.write(fd, b"x" * 100_000)
+    poller.finish(fd, b"last")
+    received = b""
+    for _ in range(200):
+        for _ in range(LINGER_TICKS - 1):
+            poller.tick()
+        try:
+            data = peer.recv(1_000_000)
+        except BlockingIOError:
+            data = b""
+        received += data
+        for _ in range(3):
+            await asyncio.sleep(0)
+        if received.endswith(b"last"):
+            break
+    assert received.endswith(b"last")
+    peer.close()
+    await until(lambda: poller.leaving == 0)
     poller.stop()

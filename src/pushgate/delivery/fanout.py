@@ -8,15 +8,21 @@ A fan-out with `spread` runs beside the others, at its own pace, and promises no
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import ceil
 
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
-from pushgate.metrics.catalogue import DELIVERED, PUSH_TO_WRITE, SENT_BYTES
+from pushgate.log import get_logger
+from pushgate.metrics.catalogue import DELIVERED, DROPPED, PUSH_TO_WRITE, SENT_BYTES
 from pushgate.metrics.rows import Row, observe
 
 SLICE = 256
 """Descriptors looked at in one callback: at some 7 microseconds a write, under 2 ms."""
 PACE = 0.05
-"""Seconds between two slices of a fan-out with `spread`."""
+"""Seconds between two slices of a fan-out with `spread`, or less where slices would grow beyond SLICE."""
+PENDING_BOUND = 64 * 1024 * 1024
+"""Bytes of messages that may be under way to everyone in one worker; beyond that they are dropped and counted."""
+
+_log = get_logger("delivery")
 
 
 class _Run:
@@ -45,6 +51,7 @@ class FanOut:
         self._call_soon = call_soon
         self._call_later = call_later
         self._runs: deque[_Run] = deque()
+        self._pending = 0
 
     @property
     def busy(self) -> bool:
@@ -53,10 +60,13 @@ class FanOut:
 
     def start(self, outgoing: Outgoing) -> None:
         """Begin to write a push to everyone in its tenant, or line it up behind those under way."""
+        size = len(outgoing.push.data)
+        if self._pending + size > PENDING_BOUND:
+            self._row[DROPPED["fan_out_full"]] += 1
+            return
+        self._pending += size
         if outgoing.push.spread > 0:
-            size = len(self._sessions.by_fd)
-            share = max(1, -(-size * PACE // outgoing.push.spread))
-            self._continue_spread(_Run(outgoing), int(share))
+            self._start_spread(outgoing)
             return
         self._runs.append(_Run(outgoing))
         if len(self._runs) == 1:
@@ -70,24 +80,33 @@ class FanOut:
                 run.early.add(channel.fd)
 
     def _continue(self) -> None:
-        run = self._runs[0]
-        if self._write_slice(run, SLICE):
+        if self._write_slice(self._runs[0], SLICE):
             self._runs.popleft()
         if self._runs:
             self._call_soon(self._continue)
 
-    def _continue_spread(self, run: _Run, share: int) -> None:
+    def _start_spread(self, outgoing: Outgoing) -> None:
+        size, spread = len(self._sessions.by_fd), outgoing.push.spread
+        slices = max(1, ceil(size / SLICE), ceil(spread / PACE))
+        self._continue_spread(_Run(outgoing), ceil(size / slices), spread / slices)
+
+    def _continue_spread(self, run: _Run, share: int, pace: float) -> None:
         if not self._write_slice(run, share):
-            self._call_later(PACE, self._continue_spread, run, share)
+            self._call_later(pace, self._continue_spread, run, share, pace)
 
     def _write_slice(self, run: _Run, size: int) -> bool:
         """Write to the sessions of the next descriptors; returns whether that was the last slice."""
         by_fd = self._sessions.by_fd
         stop = run.position + size
-        self._write(run, by_fd[run.position : stop])
+        try:
+            self._write(run, by_fd[run.position : stop])
+        except Exception:
+            _log.exception("a push to everyone met a fault in the gateway")
+            stop = len(by_fd)  # the others go on
         run.position = stop
         if stop < len(by_fd):
             return False
+        self._pending -= len(run.outgoing.push.data)
         observe(self._row, PUSH_TO_WRITE, time.time() - run.outgoing.push.time / 1000)
         return True
 

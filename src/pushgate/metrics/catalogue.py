@@ -79,7 +79,7 @@ REFUSED = _counters(
     "handshakes_refused_total",
     "Handshakes that did not become a session, by reason",
     "reason",
-    ["malformed", "timeout", "token", "files", "not_websocket", "gone", "overloaded"],
+    ["malformed", "timeout", "token", "files", "not_websocket", "gone", "overloaded", "fault"],
 )
 HANDED_OFF = _counter("handoffs_total", "Sockets passed to the worker that owns their user")
 PUSHES = _counters("pushes_accepted_total", "Pushes answered 2xx, by target", "target", ["user", "users", "everyone"])
@@ -91,7 +91,10 @@ PUSHES_REFUSED = _counters(
 )
 DELIVERED = _counter("messages_delivered_total", "Messages written to a session")
 DROPPED = _counters(
-    "messages_dropped_total", "Messages not written, by reason", "reason", ["slow_client", "undecodable"]
+    "messages_dropped_total",
+    "Messages not written, by reason",
+    "reason",
+    ["slow_client", "undecodable", "fan_out_full"],
 )
 SENT_BYTES = _counter("sent_bytes_total", "Bytes of messages written to clients, frame headers included")
 RECEIVED_BYTES = _counter("received_bytes_total", "Bytes read from clients after the upgrade")

@@ -38,7 +38,8 @@ class Rows:
 
 
 def observe(row: Row, histogram: Histogram, seconds: float) -> None:
-    """Count one observation of a histogram."""
+    """Count one observation of a histogram; what clocks that disagree make negative counts as 0."""
+    seconds = max(0.0, seconds)
     first, buckets = histogram
     row[first + bisect_left(buckets, seconds)] += 1
     row[first + len(buckets) + 1] += int(seconds * 1e6)

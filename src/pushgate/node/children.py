@@ -9,6 +9,7 @@ from pushgate.log import get_logger
 from pushgate.node.timers import BackOff
 from pushgate.node.worker import READY, STOP, WorkerPlan, run_worker
 
+_OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _log = get_logger("supervisor")
 
 
@@ -23,17 +24,22 @@ class Child:
         self._control: socket.socket | None = None
 
     def fork(self, plan: WorkerPlan) -> None:
-        """Start the worker; only the supervisor returns from here."""
+        """Start the worker; only the supervisor returns from here. Raises OSError when no process can be made."""
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setblocking(False)
         self.close_control()
         self.ready = False
         self.back_off.note_start()
-        pid = os.fork()
-        if pid == 0:
-            _become_worker(plan, theirs)
-        theirs.close()
+        # A signal to the new process before it has handlers of its own would speak to the supervisor.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become_worker(plan, theirs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
+            theirs.close()
         self.pid, self._control = pid, ours
 
     @property
@@ -90,7 +96,9 @@ def _become_worker(plan: WorkerPlan, control: socket.socket) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the supervisor's business
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # what a terminal sends is the supervisor's business
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         own = (plan.clients, plan.management, plan.receiving, *plan.sending, control)
         _close_all_but({0, 1, 2, *(sock.fileno() for sock in own)})
         status = run_worker(plan, control)

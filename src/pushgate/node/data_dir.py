@@ -5,7 +5,8 @@
     nats/         the embedded server's: see nats_server
 
 flock belongs to the open file, not to the process: a forked worker that kept a copy of a lock's descriptor
-would keep the lock after the supervisor's death. So children close `lock_fds` first of all.
+would keep the lock after the supervisor's death. So workers close every descriptor
+that is not theirs (`node.children`).
 """
 
 import errno
@@ -62,11 +63,6 @@ class DataDir:
             os.close(lock)
             raise _unusable(path, error) from None
         return cls(path, lock)
-
-    @property
-    def lock_fds(self) -> tuple[int, ...]:
-        """The descriptors that a forked child must close, or it holds the directory after this process is gone."""
-        return () if self._lock < 0 else (self._lock,)
 
     def generated_keys(self) -> GeneratedKeys:
         """Return the node's own keys, made on the first call ever. Raises StartError when they cannot be read."""

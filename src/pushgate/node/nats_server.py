@@ -2,11 +2,12 @@
 
 In the data directory's `nats/`:
 
-    nats.lock     held by the server itself through a descriptor that it inherits and knows nothing of: two
-    servers would start on one JetStream directory without complaint, and ruin it nats.json     which process
-    it is, and its port, for who comes after us password      of the one user (0600) nats.conf     written
-    anew at each start (0600) nats.log      its log, with nats.log.<time> before it ports/        where the
-    server says which port the system chose jetstream/    what it stores
+- `nats.lock`: held by the server itself, through a descriptor that it inherits and knows nothing of: two servers would
+  start on one JetStream directory without complaint, and ruin it.
+- `nats.json`: which process it is, and its port, for who comes after us.
+- `password` of the one user, and `nats.conf`, written anew at each start (both 0600).
+- `nats.log`, with `nats.log.<time>` before it.
+- `ports/`: where the server says which port the system chose. `jetstream/`: what it stores.
 
 Everything here is plain and synchronous: the supervisor forks, so it runs no thread and no asyncio.
 """

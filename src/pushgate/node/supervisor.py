@@ -6,6 +6,7 @@ imported and built before the first fork, and the garbage collector frozen, so t
 
 import gc
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -14,9 +15,11 @@ from collections.abc import Callable, Sequence
 from litestar.types import ControllerRouterHandler
 
 from pushgate.api.app import build_app
+from pushgate.bus import create_bus
 from pushgate.config import Config
 from pushgate.errors import ConfigError, StartError
 from pushgate.log import get_logger
+from pushgate.messages.shard import SHARDS
 from pushgate.metrics.catalogue import NATS_RESTARTS, WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.children import Child
@@ -58,10 +61,17 @@ class Supervisor:
         self._count = config.node.workers or len(os.sched_getaffinity(0))
         if config.bus.url.startswith("memory:") and self._count != 1:
             raise ConfigError(f"node.workers: expected 1 with the bus `memory:`, got {self._count}")
+        if SHARDS % self._count:
+            _log.warning("some workers own a shard more than others", workers=self._count, shards=SHARDS)
+        if not config.tenants:
+            _log.warning("no tenant is configured: nobody can connect or push")
         self._tenants = Tenants(config.tenants)
         self._nats: NatsServer | None = None
         if config.bus.url == "embedded":
             self._nats = NatsServer(data_dir, find_nats_server(config.bus.nats_server))
+        else:
+            create_bus(config.bus.url, config.bus.prefix)  # a URL that cannot be right ends the start here
+        self._files = _raise_file_limit()
         self._nats_back_off = BackOff()
         self._clients = open_listener(config.clients.host, config.clients.port, config.clients.backlog)
         self._management = open_listener(config.management.host, config.management.port, config.clients.backlog)
@@ -102,8 +112,9 @@ class Supervisor:
         for end in (self._signals, self._alarm):
             end.setblocking(False)
         signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, _wake)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
+                signal.signal(number, _wake)
         self._selector.register(self._signals, selectors.EVENT_READ, self._hear_signals)
 
     def _hear_signals(self) -> None:
@@ -111,7 +122,7 @@ class Supervisor:
             numbers = set(self._signals.recv(4096))
         except BlockingIOError:
             return
-        if numbers & {signal.SIGTERM, signal.SIGINT}:
+        if numbers & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
             self._stop()
         if signal.SIGCHLD in numbers:
             self._bury()
@@ -126,6 +137,8 @@ class Supervisor:
         _log.info("stopping", grace=grace)
         for child in self._children:
             child.stop()
+        for listener in (self._clients, self._management):
+            listener.shutdown(socket.SHUT_RD)  # in every process: who comes now is refused, and nobody left hanging
         self._timers.after(2 * grace + STOP_MARGIN, self._kill_rest)
 
     def _kill_rest(self) -> None:
@@ -137,21 +150,26 @@ class Supervisor:
     def _fork(self, child: Child) -> None:
         if self._stopping:
             return
-        child.fork(
-            WorkerPlan(
-                index=child.index,
-                workers=self._count,
-                config=self._config,
-                bus_url=self._nats.url if self._nats is not None else self._config.bus.url,
-                rows=self._rows,
-                app=self._app,
-                tenants=self._tenants,
-                clients=self._clients,
-                management=self._management,
-                receiving=self._channels[child.index][0],
-                sending=[sending for _, sending in self._channels],
-            )
+        plan = WorkerPlan(
+            index=child.index,
+            workers=self._count,
+            config=self._config,
+            bus_url=self._nats.url if self._nats is not None else self._config.bus.url,
+            rows=self._rows,
+            app=self._app,
+            tenants=self._tenants,
+            clients=self._clients,
+            management=self._management,
+            receiving=self._channels[child.index][0],
+            sending=[sending for _, sending in self._channels],
         )
+        try:
+            child.fork(plan)
+        except OSError as error:
+            pause = child.back_off.pause()
+            _log.error("a worker cannot be started", worker=child.index, reason=error.strerror, again_in=pause)
+            self._timers.after(pause, lambda: self._fork(child))
+            return
         assert child.control is not None
         self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear_worker(child))
 
@@ -162,7 +180,14 @@ class Supervisor:
             child.close_control()
         elif self._announce is not None and all(child.ready for child in self._children):
             clients, management = self._clients.getsockname(), self._management.getsockname()
-            _log.info("ready", workers=self._count, clients=clients[:2], management=management[:2], pid=os.getpid())
+            _log.info(
+                "ready",
+                workers=self._count,
+                files=self._files,
+                clients=clients[:2],
+                management=management[:2],
+                pid=os.getpid(),
+            )
             self._announce(clients, management)
             self._announce = None
 
@@ -189,6 +214,8 @@ class Supervisor:
 
     def _lose_nats(self, nats: NatsServer) -> None:
         self._selector.unregister(nats.pidfd)
+        if self._stopping:
+            return
         pause = self._nats_back_off.pause()
         self._row[NATS_RESTARTS] += 1
         _log.error("nats-server ended", again_in=pause)
@@ -217,6 +244,13 @@ class Supervisor:
             _log.warning("nats-server has another port now: the workers start again")
             for child in self._children:
                 child.kill(signal.SIGTERM)
+
+
+def _raise_file_limit() -> int:
+    """Let each process open as many files as it may at all; returns how many: about the connections of a worker."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def _wake(number: int, frame: object) -> None:

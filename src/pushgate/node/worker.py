@@ -27,13 +27,13 @@ from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, GC_PAUSES, LOOP_LAG, REFUSED
 from pushgate.metrics.rows import Rows, observe
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
-from pushgate.sessions.heartbeat import TICK, Heartbeat
+from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.handoff import HandOffs
 from pushgate.sockets.listener import Listener
-from pushgate.sockets.poller import Poller
+from pushgate.sockets.poller import TICK, Poller
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import encode_close
 
@@ -41,6 +41,8 @@ READY = b"r"
 """What a worker says on its control socket once it serves and its subscriptions hold."""
 STOP = b"s"
 """What the supervisor says to have a worker stop; the end of the control socket means to end at once."""
+BUS_PATIENCE = 5.0
+"""Seconds that clients wait at the door for the bus when a worker starts."""
 GC_THRESHOLDS = (50_000, 20, 50)
 """Sessions live long and make no cycles: collections are rare, and a full one is rarer."""
 SEND_AWAY_SLICE = 256
@@ -102,15 +104,21 @@ class Worker:
         self._loop.add_reader(self._control.fileno(), self._hear_supervisor)
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         gc.callbacks.append(self._watch_gc())
-        self._clients.start()
         self._management.start()
         self._loop.call_at(self._next_tick, self._tick)
         shards = [shard for shard in range(SHARDS) if owner_of(shard, self._plan.workers) == self._plan.index]
         start = self._loop.create_task(self._bus.start(shards, self._router.receive, self._note_gap))
         stop = self._loop.create_task(self._stopping.wait())
+        # Clients come in once pushes would reach them. A bus that stays away must not lock them out for good, though.
+        await asyncio.wait((start, stop), timeout=BUS_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        early = not start.done()
+        self._handoffs.start()
+        self._clients.start()
         await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             start.result()
+            if early:
+                self._note_gap()
             self._control.send(READY)
             await stop
         else:
@@ -121,9 +129,9 @@ class Worker:
         grace = self._plan.config.node.stop_grace
         self._clients.stop()
         self._management.stop()
-        self._handoffs.stop()
-        await self._api.stop(grace)
         self._lobby.empty()
+        self._handoffs.stop()
+        answering = self._loop.create_task(self._api.stop(grace))
         by_fd = self._sessions.by_fd
         for start in range(0, len(by_fd), SEND_AWAY_SLICE):
             for session in by_fd[start : start + SEND_AWAY_SLICE]:
@@ -135,6 +143,7 @@ class Worker:
             await asyncio.wait_for(self._emptied.wait(), grace)
         except TimeoutError:
             self._log.info("some clients did not take their last bytes", clients=self._poller.leaving)
+        await answering
         await self._bus.stop()
 
     def _admit(self, connection: socket.socket, address: Any) -> None:

@@ -10,15 +10,12 @@ from pushgate.config import ClientsConfig
 from pushgate.metrics.catalogue import PINGS
 from pushgate.metrics.rows import Row
 from pushgate.sessions.manager import SessionManager
-from pushgate.sockets.poller import Poller
+from pushgate.sockets.poller import TICK, Poller
+from pushgate.tenants.tokens import LEEWAY
 from pushgate.wire.frames import EMPTY_PING
 
-TICK = 0.25
-"""Seconds between two ticks of a worker."""
 ROUND = 5.0
 """Seconds in which a sweep has looked at everybody, at the most."""
-EXPIRY_LEEWAY = 30
-"""Seconds that a session outlives its token (clocks differ, and a refresh may be on its way)."""
 
 
 class Heartbeat:
@@ -43,7 +40,7 @@ class Heartbeat:
         stop = min(size, start + size // self._round_ticks + 1)
         self._position = 0 if stop == size else stop
         heard, expires = sessions.columns.heard, sessions.columns.expires
-        tick, over = sessions.tick, int(now) - EXPIRY_LEEWAY
+        tick, over = sessions.tick, int(now) - LEEWAY
         for fd in range(start, stop):
             session = sessions.by_fd[fd]
             if session is None:
@@ -54,6 +51,9 @@ class Heartbeat:
             idle = tick - heard[fd]
             if idle < self._idle_ticks:
                 continue
+            if self._poller.is_parked(fd):
+                # No ping goes behind what waits: a client is alive as long as it takes some of that.
+                idle = min(idle, self._poller.stalled(fd))
             if idle >= self._dead_ticks:
                 sessions.close(session, Close.HEARTBEAT_TIMEOUT)
             elif not self._poller.is_parked(fd):

@@ -50,6 +50,14 @@ class Inbound:
                 return
         self.feed(session, bytes(memoryview(self._poller.buffer)[:size]))
 
+    def fail(self, fd: int) -> None:
+        """Close the session with INTERNAL_ERROR (Handler)."""
+        session = self._sessions.by_fd[fd]
+        if session is None:
+            self._poller.close(fd)
+        else:
+            self._sessions.close(session, Close.INTERNAL_ERROR)
+
     def feed(self, session: ChannelSession, data: bytes) -> None:
         """Handle bytes of a session, whatever frames they hold or split."""
         reader = session.reader

@@ -16,9 +16,8 @@ from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.handshake import check_inbox, read_hello
-from pushgate.sessions.heartbeat import TICK
 from pushgate.sessions.session import pack_address
-from pushgate.sockets.poller import Poller
+from pushgate.sockets.poller import TICK, Poller
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import (
     CLOSE,
@@ -37,13 +36,15 @@ from pushgate.wire.upgrade import check_upgrade, encode_answer, encode_switching
 PAGES = {"/": "pushgate: a WebSocket push gateway. Connect to /ws.", "/healthz": "ok"}
 """What the client port answers to ordinary requests."""
 MAX_CONNECT = 16 * 1024
-"""Bytes of a `connect` message, and of all that comes before it in one piece."""
+"""Bytes of a `connect` message."""
+MAX_FRAMES = 64
+"""Frames up to the end of the `connect` message: its fragments, and heartbeats before it."""
 
 
 class _Guest:
     """One connection in the lobby. `reader` is there once it was upgraded and owes a `connect` message."""
 
-    __slots__ = ("address", "agent", "buffer", "deadline", "reader", "searched")
+    __slots__ = ("address", "agent", "buffer", "deadline", "frames", "reader", "searched")
 
     def __init__(self, address: Any, deadline: int) -> None:
         self.address = address
@@ -51,6 +52,7 @@ class _Guest:
         self.agent = ""
         self.buffer = b""
         self.searched = 0
+        self.frames = 0
         self.reader: FrameReader | None = None
 
 
@@ -102,6 +104,12 @@ class Lobby:
             self._turn_away(fd, "malformed", error.close, error.reason)
         except TokenRefused as refused:
             self._turn_away(fd, "token", refused.close, refused.reason)
+
+    def fail(self, fd: int) -> None:
+        """Let go of the connection (Handler)."""
+        if fd in self._guests:
+            self._leave(fd, "fault")
+        self._poller.close(fd)
 
     def tick(self) -> None:
         """Count one tick, and turn away those whose time is over."""
@@ -187,6 +195,9 @@ class Lobby:
             if size < 0 or size > len(guest.buffer):
                 return
             frame, guest.buffer = guest.buffer[:size], guest.buffer[size:]
+            guest.frames += 1
+            if guest.frames > MAX_FRAMES:
+                raise WireError(Close.TOO_FAST, "too many frames before `connect`")
             for opcode, payload in reader.feed(frame):
                 if opcode == PING:
                     self._poller.write(fd, encode_frame(PONG, payload))

@@ -73,11 +73,13 @@ class SessionManager:
         session = ChannelSession(fd, user, arrival.device, arrival.tags)
         others = user.channels
         user.channels = (*others, session)
-        for older in others:
-            if len(user.channels) > self._config.sessions_per_user or (
-                arrival.device is not None and older.device == arrival.device
-            ):
-                self.close(older, Close.REPLACED)
+        if arrival.device is not None:
+            for older in others:
+                if older.device == arrival.device:
+                    self.close(older, Close.REPLACED)
+        excess = len(user.channels) - self._config.sessions_per_user
+        for older in user.channels[: max(0, excess)]:
+            self.close(older, Close.REPLACED)
         serial = self._record(fd, arrival)
         self.by_fd[fd] = session
         self._row[CONNECTIONS] += 1
@@ -110,7 +112,8 @@ class SessionManager:
 
     def answer_close(self, session: ChannelSession, code: int) -> None:
         """End a session whose client sent a close frame with this code (1005: none)."""
-        if self._forget(session, str(code)):
+        # Codes of our own that a client sends say nothing about us.
+        if self._forget(session, str(code) if code < 3000 else "other"):
             self._poller.finish(session.fd, encode_close(code))
 
     def drop(self, session: ChannelSession) -> None:
@@ -134,14 +137,15 @@ class SessionManager:
     def write_live(self, fd: int, frame: bytes) -> bool:
         """Write a live message to the session on a descriptor.
 
-        Returns False when it was dropped because the client does not read; the client is then closed.
+        Returns False when it was dropped: the client does not read, and is then closed, or was closed before.
         """
+        session = self.by_fd[fd]
+        if session is None:
+            return False
         if self._write(fd, frame):
             return True
-        session = self.by_fd[fd]
-        if session is not None:
-            self._row[DROPPED["slow_client"]] += 1
-            self.close(session, Close.SLOW_CLIENT)
+        self._row[DROPPED["slow_client"]] += 1
+        self.close(session, Close.SLOW_CLIENT)
         return False
 
     def describe(self, session: ChannelSession) -> Description:

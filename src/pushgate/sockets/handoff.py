@@ -64,8 +64,12 @@ class HandOffs:
         self._waiting: list[list[tuple[int, bytes]]] = [[] for _ in sending]
         self._dirty: set[int] = set()
         self._retrying = False
-        poller.add(receiving.fileno(), self)
+        self._complaint: int | None = None
         poller.after_batch(self.flush)
+
+    def start(self) -> None:
+        """Begin to receive."""
+        self._poller.add(self._receiving.fileno(), self)
 
     def stop(self) -> None:
         """Receive no more: what comes waits for this worker's successor. What was gathered is still sent."""
@@ -122,12 +126,22 @@ class HandOffs:
                 _log.error("a hand-off could not be read", bytes=len(packet))
                 records = []
             for arrived, record in zip(fds, records, strict=False):
-                self._on_arrival(arrived, record)
+                self._take(arrived, record)
             if len(fds) != len(records):
                 # Out of files: the kernel dropped the descriptors that did not fit, and so those clients.
                 self._row[REFUSED["files"]] += abs(len(records) - len(fds))
                 for extra in fds[len(records) :]:
                     os.close(extra)
+
+    def fail(self, fd: int) -> None:
+        """Go on: the channel is shared with all workers, and with this one's successor (Handler)."""
+
+    def _take(self, fd: int, record: bytes) -> None:
+        try:
+            self._on_arrival(fd, record)
+        except Exception:
+            _log.exception("a connection could not be taken over")
+            self._poller.close(fd)
 
     def _send_packet(self, channel: socket.socket, waiting: list[tuple[int, bytes]]) -> int:
         count = size = 0
@@ -146,8 +160,11 @@ class HandOffs:
             return 0
         except OSError as error:
             # ETOOMANYREFS: too many descriptors of this user are on their way; the receiver will take them.
-            _log.warning("a hand-off has to wait", reason=error.strerror)
+            if error.errno != self._complaint:
+                self._complaint = error.errno
+                _log.warning("hand-offs have to wait", reason=error.strerror)
             return 0
+        self._complaint = None
         return count
 
     def _retry(self) -> None:

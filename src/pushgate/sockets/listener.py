@@ -101,12 +101,20 @@ class Listener:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                # Any other error means that this client went before it was accepted: the next, please.
-                if error.errno in NO_ROOM and not self._refuse_one():
+                if error.errno in NO_ROOM:
+                    if self._refuse_one():
+                        continue
                     return
-                continue
+                if error.errno == errno.EINVAL:  # no longer listening: the node stops
+                    self.stop()
+                    return
+                continue  # this client went before it was accepted (accept(2) lists how): the next, please
             connection.setblocking(False)
             self._admit(connection, address)
+
+    def fail(self, fd: int) -> None:
+        """Something went wrong with one connection: rest, but leave the socket, which others share (Handler)."""
+        self._rest()
 
     def _refuse_one(self) -> bool:
         """Answer one waiting client 503; returns False when even that cannot be done now, and rests for a moment."""
@@ -114,24 +122,24 @@ class Listener:
             os.close(self._reserve)
         try:
             connection, _ = self._socket.accept()
-            with connection:
-                connection.setblocking(False)
-                connection.send(_BUSY)
-                connection.shutdown(socket.SHUT_WR)
-                with suppress(BlockingIOError):
-                    connection.recv(BUFFER)  # closing with unread bytes would reset it, and the answer with it
-            self._row[REFUSED["files"]] += 1
-            return True
         except BlockingIOError:
             return False
         except OSError:
             self._rest()
             return False
+        else:
+            with connection, suppress(OSError):
+                self._row[REFUSED["files"]] += 1
+                connection.setblocking(False)
+                connection.send(_BUSY)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(BUFFER)  # closing with unread bytes would reset it, and the answer with it
+            return True
         finally:
             self._reserve = _open_reserve()
 
     def _rest(self) -> None:
-        _log.warning("no file can be opened: accepting rests", seconds=RETRY_SECONDS)
+        _log.warning("accepting rests", seconds=RETRY_SECONDS)
         self._poller.release(self._socket.fileno())
         self._resting = True
         self._call_later(RETRY_SECONDS, self._resume)

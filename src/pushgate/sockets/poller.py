@@ -24,8 +24,10 @@ BATCH = 256
 """Events handled in one callback of the loop: the slice that keeps it fair to everything else."""
 BUFFER = 64 * 1024
 """Bytes read from one socket in its turn."""
+TICK = 0.25
+"""Seconds between two ticks of a worker."""
 LINGER_TICKS = 20
-"""How many ticks a half-closed socket is given to take its last bytes and close."""
+"""How many ticks a half-closed socket is given to take more of its last bytes, or to close."""
 
 _log = get_logger("sockets")
 
@@ -36,14 +38,21 @@ class Handler(Protocol):
     def readable(self, fd: int) -> None:
         """There are bytes, an end of file or an error to read; not reading them means to be called again."""
 
+    def fail(self, fd: int) -> None:
+        """`readable` raised: let go of this descriptor, or leave it alone; the others must not notice."""
+
 
 class _Parked:
-    """What a socket would not take yet, oldest first; chunks are shared between sessions, never copied."""
+    """What a socket would not take yet, oldest first; chunks are shared between sessions, never copied.
 
-    __slots__ = ("chunks", "size")
+    `moved` is the tick in which it last took some.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("chunks", "moved", "size")
+
+    def __init__(self, tick: int) -> None:
         self.chunks: deque[memoryview] = deque()
+        self.moved = tick
         self.size = 0
 
 
@@ -110,8 +119,8 @@ class Poller:
     def finish(self, fd: int, last: bytes) -> None:
         """Send `last` behind what is parked, whatever the bound, then end our direction and wait for the peer's.
 
-        The socket is closed when the peer closes too, or after LINGER_TICKS. Without this a close with unread bytes
-        would reset the connection, and the peer might lose `last`.
+        The socket is closed when the peer closes too, or LINGER_TICKS after it last took something. Without this a
+        close with unread bytes would reset the connection, and the peer might lose `last`.
         """
         self.handlers[fd] = self
         self._leaving[fd] = self._tick + LINGER_TICKS
@@ -121,11 +130,16 @@ class Poller:
             return
         self.write(fd, last)
         if fd not in self._parked:
-            _shut(fd, socket.SHUT_WR)
+            _end_sending(fd)
 
     def is_parked(self, fd: int) -> bool:
         """Whether bytes wait for the socket to take them."""
         return fd in self._parked
+
+    def stalled(self, fd: int) -> int:
+        """For how many ticks a socket has taken nothing of what is parked for it; 0 where nothing is."""
+        parked = self._parked.get(fd)
+        return self._tick - parked.moved if parked is not None else 0
 
     def release(self, fd: int) -> None:
         """Stop watching a descriptor and give it back to the caller; nothing may be parked for it."""
@@ -149,6 +163,10 @@ class Poller:
         if self.read(fd) == 0:
             self.close(fd)
 
+    def fail(self, fd: int) -> None:
+        """Close (Handler)."""
+        self.close(fd)
+
     def tick(self) -> None:
         """Count one tick, and close the half-closed sockets whose time is over."""
         self._tick += 1
@@ -169,31 +187,34 @@ class Poller:
         self._epoll.close()
 
     def _handle_batch(self) -> None:
-        handlers = self.handlers
         self._doomed = []
-        for fd, events in self._epoll.poll(0, BATCH):
-            handler = handlers[fd]
-            if handler is None:
-                continue
-            try:
-                if events & EPOLLOUT:
-                    self._flush(fd)
-                    if events == EPOLLOUT:
-                        continue
-                handler.readable(fd)
-            except Exception:
-                # A fault met with one connection must not reach the others.
-                _log.exception("a connection met a fault in the gateway")
-                if handlers[fd] is handler:
-                    _shut(fd, socket.SHUT_RDWR)  # its handler reads the end, and lets go of what it holds
-        for callback in self._after_batch:
-            callback()
-        doomed, self._doomed = self._doomed, None
-        for fd in doomed:
-            os.close(fd)
+        try:
+            for fd, events in self._epoll.poll(0, BATCH):
+                handler = self.handlers[fd]
+                if handler is not None:
+                    self._handle_events(fd, events, handler)
+            for callback in self._after_batch:
+                callback()
+        finally:
+            doomed, self._doomed = self._doomed, None
+            for fd in doomed:
+                os.close(fd)
+
+    def _handle_events(self, fd: int, events: int, handler: Handler) -> None:
+        try:
+            if events & EPOLLOUT:
+                self._flush(fd)
+                if events == EPOLLOUT:
+                    return
+            handler.readable(fd)
+        except Exception:
+            # A fault met with one connection must not reach the others.
+            _log.exception("a connection met a fault in the gateway")
+            if self.handlers[fd] is handler:
+                handler.fail(fd)
 
     def _start_parking(self, fd: int, rest: memoryview) -> None:
-        parked = self._parked[fd] = _Parked()
+        parked = self._parked[fd] = _Parked(self._tick)
         self._park(parked, rest)
         self._epoll.modify(fd, EPOLLIN | EPOLLOUT)
 
@@ -214,7 +235,11 @@ class Poller:
         except OSError:
             written = parked.size  # the peer is gone: nothing to keep, its end is read next
         parked.size -= written
+        parked.moved = self._tick
         self._row[PARKED_BYTES] -= written
+        if fd in self._leaving:
+            del self._leaving[fd]  # to the end of the order
+            self._leaving[fd] = self._tick + LINGER_TICKS
         while chunks and written >= len(chunks[0]):
             written -= len(chunks.popleft())
         if written:
@@ -223,14 +248,14 @@ class Poller:
             del self._parked[fd]
             self._epoll.modify(fd, EPOLLIN)
             if fd in self._leaving:
-                _shut(fd, socket.SHUT_WR)
+                _end_sending(fd)
 
 
-def _shut(fd: int, how: int) -> None:
-    """End one direction or both of a connection without closing its descriptor."""
+def _end_sending(fd: int) -> None:
+    """Half-close a descriptor: what was sent still arrives, then the peer reads the end."""
     sock = socket.socket(fileno=fd)
     try:
-        sock.shutdown(how)
+        sock.shutdown(socket.SHUT_WR)
     except OSError:
         pass  # the peer was faster
     finally:
