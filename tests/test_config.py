@@ -38,7 +38,7 @@ def test_defaults() -> None:
 def test_file(file: Path) -> None:
     file.write_text(
         f"""
-        node = {{name = "a", stop_grace = 2}}
+        node = {{data_dir = "a", stop_grace = 2}}
         clients.port = 1
         management.demo = true
         log.level = "debug"
@@ -56,7 +56,7 @@ def test_file(file: Path) -> None:
         """
     )
     config = load(file, {})
-    assert config.node.name == "a"
+    assert config.node.data_dir == "a"
     assert (config.node.stop_grace, type(config.node.stop_grace)) == (2.0, float)
     assert config.clients.port == 1
     assert config.clients.host == "127.0.0.1"
@@ -84,9 +84,9 @@ def test_a_value_that_is_overridden_may_be_wrong(file: Path) -> None:
 
 
 def test_environment_takes_the_keys_type() -> None:
-    text = "NODE_NAME=7 NODE_STOP_GRACE=2 NODE_WORKERS=4 MANAGEMENT_DEMO=true BUS_NATS_SERVER= LOG_STYLE=json"
+    text = "NODE_DATA_DIR=7 NODE_STOP_GRACE=2 NODE_WORKERS=4 MANAGEMENT_DEMO=true BUS_NATS_SERVER= LOG_STYLE=json"
     config = load(environ={f"PUSHGATE_{name}": value for name, _, value in (x.partition("=") for x in text.split())})
-    assert config.node.name == "7"
+    assert config.node.data_dir == "7"
     assert config.node.workers == 4
     assert config.management.demo is True
     assert load(environ={"PUSHGATE_MANAGEMENT_DEMO": "0"}).management.demo is False
@@ -109,7 +109,7 @@ def test_variables_of_commands_are_no_settings() -> None:
         ("[clients]\nport = -1", "clients.port: expected `int` >= 0, got -1 (FILE)"),
         ("[clients]\nport = []", "clients.port: expected `int`, got an array (FILE)"),
         ("[clients.port]", "clients.port: expected `int`, got a table (FILE)"),
-        ("[node]\nname = 1979-05-27", "node.name: expected `str`, got datetime.date(1979, 5, 27) (FILE)"),
+        ("[node]\ndata_dir = 1979-05-27", "node.data_dir: expected `str`, got datetime.date(1979, 5, 27) (FILE)"),
         ("[node]\nstop_grace = 0", "node.stop_grace: expected `float` > 0.0, got 0 (FILE)"),
         ("[node]\nstop_grace = inf", "node.stop_grace: expected `float` <= 86400.0, got inf (FILE)"),
         ("[node]\nstop_grace = nan", "node.stop_grace: expected `float` > 0.0, got nan (FILE)"),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Close(IntEnum):
-    """WebSocket close codes: those of RFC 6455 section 7.4.1 that we send, and ours.
+    """WebSocket close codes: those of RFC 6455 section 7.4.1 that are met here, and ours.
 
     4000 to 4499 mean "connect again", 4500 to 4999 "do not, until something was changed".
     """
@@ -48,6 +48,7 @@ CLOSE_ADVICE: dict[Close, CloseAdvice] = {
     Close.NORMAL: CloseAdvice("normal", "the other side closed", "nothing"),
     Close.GOING_AWAY_RFC: CloseAdvice("going_away", "a page was left", "connect again when needed"),
     Close.PROTOCOL_ERROR: CloseAdvice("protocol_error", "frames against RFC 6455", "mend the client"),
+    Close.NO_STATUS: CloseAdvice("no_status", "the client closed without a code", "nothing"),
     Close.INVALID_DATA: CloseAdvice("invalid_data", "text that is not UTF-8", "mend the client"),
     Close.TOO_BIG: CloseAdvice("too_big", "a message over `welcome.limits.message`", "send less, connect again"),
     Close.INTERNAL_ERROR: CloseAdvice("internal_error", "a fault in the gateway", "connect again"),

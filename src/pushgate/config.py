@@ -34,12 +34,11 @@ HIDDEN = "***"
 class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[node]`: this host's processes.
 
-    `name` identifies the node (default: the host's name). `workers` must divide 256 well enough to share its
-    shards; 0 means one a core. `data_dir` holds keys, lock and the embedded server's files. `stop_grace` is
-    how many seconds clients are given to take their last bytes when the node stops.
+    `workers` share 256 shards, so a power of two shares them evenly; 0 means one a core. `data_dir` holds keys, lock
+    and the files of the embedded server. `stop_grace` is how many seconds clients are given to take their last
+    bytes when the node stops.
     """
 
-    name: str = ""
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     data_dir: str = "pushgate-data"
     stop_grace: Seconds = 5.0
