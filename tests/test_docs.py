@@ -8,11 +8,13 @@ import pytest
 from pushgate.codes import CLOSE_ADVICE, Close
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
 
 
-def test_the_configuration_page_is_what_the_code_says() -> None:
-    script = ROOT / "scripts" / "write-configuration-page"
+def test_written_pages_are_what_the_code_says() -> None:
+    script = ROOT / "scripts" / "write-pages"
     assert subprocess.run([sys.executable, script, "--check"], check=False).returncode == 0, f"run {script.name}"
 
 

@@ -264,4 +264,8 @@ async def test_metrics_of_any_worker_speak_for_the_node(make_node: MakeNode) -> 
     for _ in range(6):  # a new connection each time: sooner or later both workers answered
         assert node.metrics()["connections"] == 12
     assert node.metrics()["users"] == 12
+    metrics = node.metrics()
+    for worker in range(2):
+        assert metrics[f'worker_memory_bytes{{worker="{worker}"}}'] > 10_000_000
+        assert metrics[f'worker_cpu_seconds_total{{worker="{worker}"}}'] > 0
     assert httpx.get(f"{node.api}/healthz").status_code == 200

@@ -3,7 +3,7 @@ import platform
 from prometheus_client.parser import text_string_to_metric_families
 
 from pushgate import __version__
-from pushgate.metrics.catalogue import CATALOGUE, CLOSED, CONNECTIONS, DELIVERED, LOOP_LAG
+from pushgate.metrics.catalogue import CATALOGUE, CLOSED, CONNECTIONS, DELIVERED, LOOP_LAG, WORKER_CPU, WORKER_MEMORY
 from pushgate.metrics.exposition import CONTENT_TYPE, expose
 from pushgate.metrics.rows import Rows, observe
 
@@ -55,3 +55,14 @@ def test_build_information() -> None:
     labels = (("version", __version__), ("python", platform.python_version()))
     assert {name: dict(pairs) for name, pairs in samples(Rows(1))}["pushgate_build_info"] == dict(labels)
     assert CONTENT_TYPE == "text/plain; version=0.0.4"
+
+
+def test_a_workers_own_metrics_are_told_apart() -> None:
+    rows = Rows(2)
+    for index in range(2):
+        rows.row(index)[WORKER_MEMORY] = 1000 + index
+        rows.row(index)[WORKER_CPU] = 1_500_000
+    seen = samples(rows)
+    assert seen["pushgate_worker_memory_bytes", (("worker", "1"),)] == 1001
+    assert seen["pushgate_worker_cpu_seconds_total", (("worker", "0"),)] == 1.5
+    assert ("pushgate_worker_memory_bytes", (("worker", "2"),)) not in seen, "the supervisor is no worker"

@@ -10,7 +10,11 @@ from pushgate.codes import Close
 
 
 class Metric(NamedTuple):
-    """One metric: `slots` maps a label's value ("" without label) to its slot; times are kept in microseconds."""
+    """One metric: `slots` maps a label's value ("" without label) to its slot.
+
+    Values in slots are integers: `unit` is what one of them stands for, a millionth for seconds. With `per_worker` each
+    row is told apart by the label `worker`, otherwise all are summed.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -18,6 +22,8 @@ class Metric(NamedTuple):
     label: str
     slots: dict[str, int]
     buckets: tuple[float, ...] = ()
+    unit: float = 1
+    per_worker: bool = False
 
 
 class Histogram(NamedTuple):
@@ -46,6 +52,12 @@ def _counter(name: str, text: str) -> int:
 def _gauge(name: str, text: str) -> int:
     slot = _take(1)
     CATALOGUE.append(Metric(name, "gauge", text, "", {"": slot}))
+    return slot
+
+
+def _of_worker(kind: Literal["counter", "gauge"], name: str, text: str, unit: float = 1) -> int:
+    slot = _take(1)
+    CATALOGUE.append(Metric(name, kind, text, "", {"": slot}, unit=unit, per_worker=True))
     return slot
 
 
@@ -116,6 +128,8 @@ GC_PAUSES = _histogram(
     "Pauses of the garbage collector",
     (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
 )
+WORKER_CPU = _of_worker("counter", "worker_cpu_seconds_total", "CPU time of a worker, system calls included", 1e-6)
+WORKER_MEMORY = _of_worker("gauge", "worker_memory_bytes", "Resident memory of a worker, what it shares included")
 WORKER_RESTARTS = _counter("worker_restarts_total", "Workers started again after they died")
 NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
 

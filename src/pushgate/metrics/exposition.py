@@ -39,6 +39,11 @@ class _Node(Collector):
 
 def _numbers(metric: Metric, rows: Rows) -> Family:
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    if metric.per_worker:
+        family = kind(PREFIX + metric.name, metric.help, labels=["worker"])
+        for index in range(rows.count - 1):
+            family.add_metric([str(index)], rows.row(index)[metric.slots[""]] * metric.unit)
+        return family
     family = kind(PREFIX + metric.name, metric.help, labels=[metric.label] if metric.label else [])
     for value, slot in metric.slots.items():
         family.add_metric([value] if metric.label else [], rows.total(slot))

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -24,7 +25,15 @@ from pushgate.delivery.router import Router
 from pushgate.errors import PushgateError
 from pushgate.log import get_logger
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, GC_PAUSES, LOOP_LAG, REFUSED
+from pushgate.metrics.catalogue import (
+    BUS_CONNECTED,
+    BUS_GAPS,
+    GC_PAUSES,
+    LOOP_LAG,
+    REFUSED,
+    WORKER_CPU,
+    WORKER_MEMORY,
+)
 from pushgate.metrics.rows import Rows, observe
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sessions.heartbeat import Heartbeat
@@ -46,6 +55,7 @@ BUS_PATIENCE = 5.0
 GC_THRESHOLDS = (50_000, 20, 50)
 """Sessions live long and make no cycles: collections are rare, and a full one is rarer."""
 SEND_AWAY_SLICE = 256
+PAGE = os.sysconf("SC_PAGE_SIZE")
 RECONNECT_SPREAD = 3.0
 """Seconds over which the clients of a stopping worker are told to come back."""
 
@@ -80,6 +90,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sent_away = False
+        self._cpu = 0  # microseconds that are in the row already
         self._next_tick = loop.time() + TICK
         self._poller = Poller(loop, config.clients.write_bound, row)
         self._sessions = SessionManager(self._poller, config.clients, row)
@@ -186,8 +197,15 @@ class Worker:
         self._lobby.tick()
         self._heartbeat.tick(time.time())
         self._row[BUS_CONNECTED] = int(self._bus.connected)
+        self._note_cost()
         if self._sent_away and not self._poller.leaving:
             self._emptied.set()
+
+    def _note_cost(self) -> None:
+        cpu = time.process_time_ns() // 1000
+        self._row[WORKER_CPU] += cpu - self._cpu  # added, not set: a successor goes on where this worker ends
+        self._cpu = cpu
+        self._row[WORKER_MEMORY] = int(Path("/proc/self/statm").read_bytes().split()[1]) * PAGE
 
     def _hear_supervisor(self) -> None:
         try:
