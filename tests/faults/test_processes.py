@@ -164,6 +164,7 @@ async def test_who_is_welcome_after_a_restart_gets_every_push(make_node: MakeNod
     node = make_node("--workers", "2")
     node.start()
     for number in range(6):
+        wait_until(lambda: len(node.worker_pids) == 2, "both workers are there")
         os.kill(node.worker_pids[number % 2], signal.SIGKILL)
         for user in ("alice", "bob"):  # one of each worker's
             while True:
