@@ -13,7 +13,8 @@ from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.session import ChannelSession
 from pushgate.sockets.poller import Poller
 from pushgate.tenants.registry import Tenants
-from pushgate.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, encode_frame, parse_close, read_single
+from pushgate.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, encode_frame, parse_close, read_single
+from pushgate.wire.reader import FrameReader
 
 _PONG_FRAME = encode_frame(TEXT, json_codec.encode(Pong()))
 

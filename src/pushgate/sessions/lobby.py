@@ -25,12 +25,12 @@ from pushgate.wire.frames import (
     PING,
     PONG,
     TEXT,
-    FrameReader,
     encode_close,
     encode_frame,
     frame_size,
     parse_close,
 )
+from pushgate.wire.reader import FrameReader
 from pushgate.wire.request import Request, find_head, parse_request
 from pushgate.wire.upgrade import check_upgrade, encode_answer, encode_switching
 

@@ -7,7 +7,7 @@ from array import array
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, NamedTuple
 
-from pushgate.wire.frames import FrameReader
+from pushgate.wire.reader import FrameReader
 
 ADDRESS_BYTES = 16
 _V4_IN_V6 = bytes(10) + b"\xff\xff"
