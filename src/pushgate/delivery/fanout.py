@@ -93,9 +93,9 @@ class FanOut:
 
     def _write(self, run: _Run, channels: Sequence[Channel | None]) -> None:
         outgoing, early = run.outgoing, run.early
-        frame, tenant, narrowed = outgoing.frame, outgoing.push.tenant, outgoing.narrowed
+        frames, tenant, narrowed = outgoing.frames, outgoing.push.tenant, outgoing.narrowed
         write = self._sessions.write_live
-        delivered = 0
+        delivered = sent = 0
         for channel in channels:
             if channel is None or channel.user.tenant != tenant:
                 continue
@@ -104,6 +104,9 @@ class FanOut:
             fd = channel.fd
             if early and fd in early:
                 continue
-            delivered += write(fd, frame)
+            frame = frames[channel.format] or outgoing.fill(channel.format)
+            if write(fd, frame):
+                delivered += 1
+                sent += len(frame)
         self._row[DELIVERED] += delivered
-        self._row[SENT_BYTES] += delivered * len(frame)
+        self._row[SENT_BYTES] += sent
