@@ -71,7 +71,12 @@ async def test_bytes(gateway: Gateway) -> None:
 def test_a_format_is_made_once_and_only_when_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     compressed: list[int] = []
     real = deflate.deflate
-    monkeypatch.setattr(deflate, "deflate", lambda payload, window: compressed.append(window) or real(payload, window))
+
+    def watch(payload: bytes, window: int) -> bytes:
+        compressed.append(window)
+        return real(payload, window)
+
+    monkeypatch.setattr(deflate, "deflate", watch)
     outgoing = Outgoing(Push("t", None, "id", "e", 1, json.dumps(LONG).encode()))
     assert outgoing.frames == [None] * len(FORMATS)
     frame = outgoing.fill(2)
