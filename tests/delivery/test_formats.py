@@ -5,14 +5,18 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import msgpack
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.typing import Subprotocol
 
 from pushgate.delivery.outgoing import Outgoing
 from pushgate.messages.formats import FORMATS
 from pushgate.messages.push import Push
 from pushgate.wire import deflate
 from tests.rig.client import WsClient
-from tests.rig.gateway import Gateway
+from tests.rig.gateway import Gateway, make_token
 
 OFFERS = ["", "permessage-deflate", "permessage-deflate; server_max_window_bits=9"]
 PROTOCOLS = ["pushgate.v1.json", "pushgate.v1.msgpack"]
@@ -68,6 +72,20 @@ async def test_bytes(gateway: Gateway) -> None:
         assert client.compressed == client.deflate
 
 
+async def test_a_client_of_another_make(gateway: Gateway) -> None:
+    url = f"ws://127.0.0.1:{gateway.port}/ws?token={make_token('alice')}"
+    small = ClientPerMessageDeflateFactory(server_max_window_bits=9, client_max_window_bits=9)
+    for extensions in (None, [small]):
+        async with connect(url, extensions=extensions, subprotocols=[Subprotocol(PROTOCOLS[1])]) as client:
+            assert [extension.name for extension in client.protocol.extensions] == ["permessage-deflate"]
+            assert msgpack.decode(await client.recv())["type"] == "welcome"  # type: ignore[arg-type]
+            for _ in range(3):
+                gateway.push("alice", data=LONG)
+                assert msgpack.decode(await client.recv())["data"] == LONG  # type: ignore[arg-type]
+                await client.send(msgpack.encode({"type": "ping", "more": LONG}))
+                assert msgpack.decode(await client.recv()) == {"type": "pong"}  # type: ignore[arg-type]
+
+
 def test_a_format_is_made_once_and_only_when_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     compressed: list[int] = []
     real = deflate.deflate
@@ -93,10 +111,11 @@ def test_a_short_message_is_the_same_bytes_with_and_without_compression() -> Non
     assert outgoing.fill(2) is outgoing.frames[0]
 
 
-async def test_what_does_not_go_into_a_format_is_told_and_stops_nothing(gateway: Gateway) -> None:
+@pytest.mark.parametrize("data", [b"[" * 3000 + b"]" * 3000, b"[1", b"9" * 30], ids=["deep", "no JSON", "too large"])
+async def test_what_does_not_go_into_a_format_is_told_and_stops_nothing(gateway: Gateway, data: bytes) -> None:
     clients = await join_all(gateway, "alice")
     with capture_logs() as logs:
-        push = Push("default", None, "id7", "e", 1, b"[" * 3000 + b"]" * 3000)
+        push = Push("default", None, "id7", "e", 1, data)
         gateway.fanout.start(Outgoing(push))
         gateway.push(data="next")
         for client in clients:

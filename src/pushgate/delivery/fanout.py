@@ -95,7 +95,8 @@ class FanOut:
         outgoing, early = run.outgoing, run.early
         frames, tenant, narrowed = outgoing.frames, outgoing.push.tenant, outgoing.narrowed
         write = self._sessions.write_live
-        delivered = sent = 0
+        delivered = counted = sent = 0
+        number, frame = -1, b""  # of the format written last: neighbours mostly share one
         for channel in channels:
             if channel is None or channel.user.tenant != tenant:
                 continue
@@ -104,9 +105,11 @@ class FanOut:
             fd = channel.fd
             if early and fd in early:
                 continue
-            frame = frames[channel.format] or outgoing.fill(channel.format)
-            if write(fd, frame):
-                delivered += 1
-                sent += len(frame)
+            if channel.format != number:
+                sent += (delivered - counted) * len(frame)
+                counted = delivered
+                number = channel.format
+                frame = frames[number] or outgoing.fill(number)
+            delivered += write(fd, frame)
         self._row[DELIVERED] += delivered
-        self._row[SENT_BYTES] += sent
+        self._row[SENT_BYTES] += sent + (delivered - counted) * len(frame)

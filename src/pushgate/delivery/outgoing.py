@@ -86,7 +86,7 @@ class Outgoing:
         chosen, push = FORMATS[number], self.push
         try:
             return encode_frame(chosen.codec.OPCODE, chosen.codec.encode_push(push))
-        except (ValueError, RecursionError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             # The API takes nothing like it; a fan-out must outlive it all the same, and a client know what it lacks.
             _log.error("a push does not go into a format", id=push.id, format=chosen.codec.PROTOCOL, error=str(error))
             return chosen.frame(Error("undeliverable", f"message {push.id} cannot be said in this subprotocol"))

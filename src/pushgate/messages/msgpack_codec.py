@@ -23,7 +23,8 @@ def encode(message: FromServer) -> bytes:
 def encode_push(push: Push) -> bytes:
     """Return the `message` that a push becomes, as MessagePack: `bin`, or the value that its JSON text says.
 
-    Raises ValueError or RecursionError for data that is no JSON, or nested deeper than any that the API takes.
+    Raises ValueError, OverflowError or RecursionError for data that the API does not take: what is no JSON, integers
+    beyond 64 bits, and nesting without end.
     """
     data = push.data if push.binary else json.decode(push.data)
     return _encoder.encode(Message(push.id, push.event, Raw(_encoder.encode(data)), push.time))
