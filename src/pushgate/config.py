@@ -51,6 +51,7 @@ class ClientsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     `connect` message. `sessions_per_user` is the cap per node: the oldest is closed. An idle client is pinged
     after `ping_interval` and dropped when it stays silent for `pong_timeout` more. `write_bound` is how much
     may be parked for a client that does not read before live messages to it are dropped and it is closed.
+    `compression` accepts permessage-deflate from clients that offer it.
     """
 
     host: str = "127.0.0.1"
@@ -62,6 +63,7 @@ class ClientsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ping_interval: Seconds = 25.0
     pong_timeout: Seconds = 15.0
     write_bound: Annotated[int, Meta(ge=4096)] = 1024 * 1024
+    compression: bool = True
 
 
 class ManagementConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,10 +1,13 @@
-"""A WebSocket client for tests, written from RFC 6455 and not from the product's code."""
+"""A WebSocket client for tests, written from RFC 6455 and RFC 7692 and not from the product's code."""
 
 import asyncio
 import base64
 import json
 import os
+import zlib
 from typing import Any, ClassVar
+
+from msgspec import msgpack
 
 MASK = b"\x21\x43\x65\x87"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -20,10 +23,16 @@ class Refused(Exception):
         self.body = body.decode()
 
 
-def mask_frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
+def deflate(payload: bytes) -> bytes:
+    """Compress a message on its own (RFC 7692 section 7.2.1)."""
+    packer = zlib.compressobj(wbits=-15)
+    return (packer.compress(payload) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def mask_frame(opcode: int, payload: bytes = b"", fin: bool = True, rsv1: bool = False) -> bytes:
     """Return a client's frame."""
     size = len(payload)
-    head = bytes([fin << 7 | opcode])
+    head = bytes([fin << 7 | rsv1 << 6 | opcode])
     if size < 126:
         head += bytes([0x80 | size])
     elif size < 65536:
@@ -35,7 +44,11 @@ def mask_frame(opcode: int, payload: bytes = b"", fin: bool = True) -> bytes:
 
 
 class WsClient:
-    """One connection. Every wait is bounded by `patience` seconds."""
+    """One connection. Every wait is bounded by `patience` seconds.
+
+    What it speaks is what the server answered: MessagePack with that subprotocol, compressed messages with that
+    extension. `compressed` counts those that came.
+    """
 
     _open: ClassVar[list["WsClient"]] = []
 
@@ -44,6 +57,9 @@ class WsClient:
         self.writer = writer
         self.head = head
         self.patience = 10.0
+        self.msgpack = "pushgate.v1.msgpack" in head
+        self.deflate = "permessage-deflate" in head
+        self.compressed = 0
         self.welcome: dict[str, Any] = {}
         self._open.append(self)
 
@@ -55,8 +71,10 @@ class WsClient:
         headers: dict[str, str] | None = None,
         behind: bytes = b"",
         host: str = "127.0.0.1",
+        protocol: str = "",
+        offer: str = "",
     ) -> "WsClient":
-        """Upgrade; `behind` is sent in one piece with the request. Raises Refused."""
+        """Upgrade, with what is offered; `behind` is sent in one piece with the request. Raises Refused."""
         reader, writer = await asyncio.open_connection(host, port)
         lines = {
             "Host": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -64,6 +82,8 @@ class WsClient:
             "Connection": "Upgrade",
             "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
             "Sec-WebSocket-Version": "13",
+            **({"Sec-WebSocket-Protocol": protocol} if protocol else {}),
+            **({"Sec-WebSocket-Extensions": offer} if offer else {}),
             **(headers or {}),
         }
         request = f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
@@ -88,24 +108,31 @@ class WsClient:
         assert client.welcome["type"] == "welcome", client.welcome
         return client
 
-    def send_frame(self, opcode: int, payload: bytes = b"", fin: bool = True) -> None:
-        self.writer.write(mask_frame(opcode, payload, fin))
+    def send_frame(self, opcode: int, payload: bytes = b"", fin: bool = True, rsv1: bool = False) -> None:
+        self.writer.write(mask_frame(opcode, payload, fin, rsv1))
 
-    def send(self, message: Any) -> None:
-        self.send_frame(TEXT, json.dumps(message).encode())
+    def send(self, message: Any, compress: bool = False) -> None:
+        payload = msgpack.encode(message) if self.msgpack else json.dumps(message).encode()
+        self.send_frame(BINARY if self.msgpack else TEXT, deflate(payload) if compress else payload, rsv1=compress)
 
     async def receive_frame(self) -> tuple[int, bytes]:
-        """Return (opcode, payload) of the next frame, which the server never fragments or masks."""
+        """Return (opcode, payload) of the next frame, which the server never fragments or masks, inflated."""
         async with asyncio.timeout(self.patience):
             first, second = await self.reader.readexactly(2)
-            assert first & 0xF0 == 0x80, "a server's frame is final and has no reserved bit set"
+            packed = self.deflate and first & 15 in (TEXT, BINARY) and bool(first & 0x40)
+            assert first & 0xF0 == (0xC0 if packed else 0x80), "a server's frame is final, without other reserved bits"
             assert second < 128, "a server's frame is not masked"
             size = second
             if size == 126:
                 size = int.from_bytes(await self.reader.readexactly(2), "big")
             elif size == 127:
                 size = int.from_bytes(await self.reader.readexactly(8), "big")
-            return first & 15, await self.reader.readexactly(size)
+            payload = await self.reader.readexactly(size)
+        if packed:
+            self.compressed += 1
+            window = 9 if "server_max_window_bits=9" in self.head else 15
+            payload = zlib.decompressobj(wbits=-window).decompress(payload + b"\0\0\xff\xff")
+        return first & 15, payload
 
     async def receive(self) -> dict[str, Any]:
         """Return the next message; pings on the way are answered."""
@@ -114,8 +141,8 @@ class WsClient:
             if opcode == PING:
                 self.send_frame(PONG, payload)
                 continue
-            assert opcode == TEXT, (opcode, payload)
-            message: dict[str, Any] = json.loads(payload)
+            assert opcode == (BINARY if self.msgpack else TEXT), (opcode, payload)
+            message: dict[str, Any] = msgpack.decode(payload) if self.msgpack else json.loads(payload)
             return message
 
     async def receive_close(self) -> tuple[int, str]:

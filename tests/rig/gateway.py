@@ -75,11 +75,18 @@ class Gateway:
             self.inbound.feed(session, arrival.surplus)
 
     async def join(
-        self, user: str, query: str = "", tenant: str = "default", behind: bytes = b"", **claims: Any
+        self,
+        user: str,
+        query: str = "",
+        tenant: str = "default",
+        behind: bytes = b"",
+        protocol: str = "",
+        offer: str = "",
+        **claims: Any,
     ) -> WsClient:
-        """Connect a user and take the welcome."""
-        token = make_token(user, tenant, **claims)
-        return await WsClient.join(self.port, f"/ws?token={quote(token)}{query}", behind=behind)
+        """Connect a user, offering a subprotocol and extensions, and take the welcome."""
+        path = f"/ws?token={quote(make_token(user, tenant, **claims))}{query}"
+        return await WsClient.join(self.port, path, behind=behind, protocol=protocol, offer=offer)
 
     def push(self, *users: str, tenant: str = "default", data: Any = "hi", **fields: Any) -> str:
         """Hand a push to the router as the bus does; no users: everyone. Returns its id."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pushgate.codes import Close
 from pushgate.errors import WireError
-from pushgate.wire.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, FrameReader
+from pushgate.wire.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT
+from pushgate.wire.reader import FrameReader
 from tests.wire.client import client_frame
 
 LIMIT = 100_000

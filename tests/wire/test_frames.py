@@ -12,13 +12,13 @@ from pushgate.wire.frames import (
     PING,
     PONG,
     TEXT,
-    FrameReader,
     encode_close,
     encode_frame,
     frame_size,
     parse_close,
     read_single,
 )
+from pushgate.wire.reader import FrameReader
 from tests.wire.client import MASK, client_frame
 
 

@@ -1,11 +1,13 @@
-"""Reading request bodies: JSON to a struct in one pass; when that fails, once more to name every wrong field."""
+"""Reading request bodies: to a struct in one pass; when that fails, once more to name every wrong field."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
-from msgspec import DecodeError, Meta, MsgspecError, Raw, Struct, ValidationError, json
+from msgspec import Meta, MsgspecError, Raw, Struct, ValidationError
 from msgspec.structs import FieldInfo, fields
 
+from pushgate.api.notation import JSON, Malformed, Notation
 from pushgate.errors import Problem
 
 S = TypeVar("S", bound=Struct)
@@ -19,41 +21,44 @@ def bad_body(errors: Errors) -> Problem:
 
 
 class BodyReader(Generic[S]):
-    """Reads bodies of one struct, which forbids unknown fields."""
+    """Reads bodies of one struct, which forbids unknown fields, in one notation."""
 
-    def __init__(self, struct: type[S]) -> None:
-        self._decoder = json.Decoder(struct)
+    def __init__(self, struct: type[S], notation: Notation = JSON) -> None:
+        self._notation = notation
+        self._check = notation.check
+        self._decode: Callable[[bytes], S] = notation.decoder(struct).decode
         self._fields: dict[str, FieldInfo] = {info.encode_name: info for info in fields(struct)}
         self._hints: dict[str, Any] = get_type_hints(struct, include_extras=True)
 
     def read(self, body: bytes) -> S:
-        """Return the struct that a body is. Raises Problem: what is no JSON object, and every field that is wrong."""
+        """Return the struct that a body is. Raises Problem: what is no map at all, and every field that is wrong."""
         try:
-            # msgspec does not look for UTF-8 in what it passes on as Raw
-            if not body.isascii():
-                body.decode()
-            return self._decoder.decode(body)
-        except ValidationError:
+            self._check(body)
+            return self._decode(body)
+        except (ValidationError, UnicodeDecodeError):
             raise self._explain(body) from None
-        except UnicodeDecodeError as error:
-            raise Problem("bad_request", f"the body is not UTF-8 (byte {error.start})") from None
-        except (DecodeError, RecursionError) as error:
-            raise _not_json(error) from None
+        except Malformed as error:
+            raise self._notation.refuse(error) from None
 
     def _explain(self, body: bytes) -> Problem:
         try:
-            values = json.decode(body, type=dict[str, Raw])
-        except ValidationError:
-            return Problem("bad_request", f"expected a JSON object, got {_describe(body)}")
-        except (DecodeError, RecursionError) as error:
-            return _not_json(error)
+            self._check(body)
+            values = self._notation.decode(body, type=dict[str, Raw])
+        except ValidationError as error:
+            if "`key`" in str(error):  # MessagePack's alone
+                return Problem("bad_request", "expected a map whose keys are strings, got another key")
+            return Problem("bad_request", f"expected a {self._notation.name} object, got {self._describe(body)}")
+        except Malformed as error:
+            return self._notation.refuse(error)
         errors: Errors = []
         for name, value in values.items():
             if name not in self._fields:
                 errors.append((name, self._unknown(name)))
                 continue
             try:
-                json.decode(value, type=self._fields[name].type)
+                self._notation.decode(value, type=self._fields[name].type)
+            except UnicodeDecodeError as error:
+                errors.append((name, f"expected strings in UTF-8: {error.reason}"))
             except MsgspecError as error:
                 errors.append(self._wrong(name, bytes(value), str(error)))
         for name, info in self._fields.items():
@@ -69,16 +74,24 @@ class BodyReader(Generic[S]):
         hint = self._hints[name]
         index = reason.partition(" - at `$[")[2].partition("]")[0]
         if index.isdigit():
-            items = json.decode(value, type=list[Raw])
+            items = self._notation.decode(value, type=list[Raw])
             element = next(item for item in map(get_args, _parts(hint)) if item)[0]
-            return f"{name}[{index}]", f"expected {_expected(element)}, got {_describe(bytes(items[int(index)]))}"
-        return name, f"expected {_expected(hint)}, got {_describe(value)}"
+            return f"{name}[{index}]", f"expected {_expected(element)}, got {self._describe(bytes(items[int(index)]))}"
+        return name, f"expected {_expected(hint)}, got {self._describe(value)}"
 
-
-def _not_json(error: Exception) -> Problem:
-    if isinstance(error, RecursionError):
-        return Problem("bad_request", "the body is nested too deeply")
-    return Problem("bad_request", f"the body is not JSON: {error}")
+    def _describe(self, value: bytes) -> str:
+        """Return what a value is, in few words."""
+        try:
+            decoded = self._notation.decode(value)
+        except (MsgspecError, RecursionError, UnicodeDecodeError):
+            return "no such value"
+        if isinstance(decoded, str) and (len(decoded) > 40 or not decoded):
+            return f"a string of {len(decoded)} characters"
+        if isinstance(decoded, list):
+            return f"a list of {len(decoded)}"
+        if isinstance(decoded, dict):
+            return "an object"
+        return self._notation.show(value, decoded)
 
 
 def _parts(hint: Any) -> list[Any]:
@@ -98,18 +111,3 @@ def _expected(hint: Any) -> str:
                 if isinstance(meta, Meta) and meta.extra:
                     return str(meta.extra["expected"])
     return "something else"
-
-
-def _describe(value: bytes) -> str:
-    """Return what a JSON value is, in few words."""
-    try:
-        decoded = json.decode(value)
-    except (MsgspecError, RecursionError):
-        return "no such value"
-    if isinstance(decoded, str):
-        return f"a string of {len(decoded)} characters" if len(decoded) > 40 or not decoded else value.decode()
-    if isinstance(decoded, list):
-        return f"a list of {len(decoded)}"
-    if isinstance(decoded, dict):
-        return "an object"
-    return value.decode() if len(value) <= 40 else "a number"

@@ -10,6 +10,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pushgate.api.cycle import PushCycle
+from pushgate.api.notation import JSON_TYPE, MSGPACK_TYPES
 from pushgate.api.problems import Answer
 from pushgate.api.state import ApiState
 
@@ -29,7 +30,10 @@ NOTHING, HEAD, BODY = range(3)
 """Which part of a request is coming in."""
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
-_ACCEPTED = b"HTTP/1.1 202 Accepted\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+_ACCEPTED = {
+    media: b"HTTP/1.1 202 Accepted\r\n%%bcontent-type: %b\r\ncontent-length: %%d\r\n\r\n%%b" % media.encode()
+    for media in (JSON_TYPE, *MSGPACK_TYPES)
+}
 
 
 class LastRequest(Exception):
@@ -108,9 +112,9 @@ class Connection(HttpToolsProtocol):
         transport = self.transport
         if transport.is_closing():
             return
-        status, body, headers = answer
+        status, body, headers, media = answer
         if status == 202 and cycle.keep_alive:
-            transport.write(_ACCEPTED % (state.head, len(body), body))
+            transport.write(_ACCEPTED[media] % (state.head, len(body), body))
             return
         extra = "".join(f"{name}: {value}\r\n" for name, value in headers)
         if not cycle.keep_alive:

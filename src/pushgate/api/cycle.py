@@ -1,6 +1,7 @@
 """One push on a connection, from its head to its answer."""
 
 from pushgate.api.problems import Answer
+from pushgate.api.push import JSON_FORM, Form
 
 
 class _Unheard:
@@ -13,6 +14,7 @@ class _Unheard:
 class PushCycle:
     """A push being received or answered; to uvicorn's protocol it looks like its own RequestResponseCycle.
 
+    `tenant` and `form` are whose it is and what it is written in.
     `turn`: no answer before this one is owed. `complete`: nothing of it is waited for any more. `refusal`: the
     answer when its head or its size shows already that it is not taken.
     """
@@ -22,6 +24,7 @@ class PushCycle:
         "complete",
         "disconnected",
         "expects",
+        "form",
         "keep_alive",
         "refusal",
         "response_complete",
@@ -34,6 +37,7 @@ class PushCycle:
     def __init__(self, turn: bool) -> None:
         self.turn = turn
         self.tenant = ""
+        self.form: Form = JSON_FORM
         self.body: bytes | bytearray = b""
         self.size = 0
         self.keep_alive = True

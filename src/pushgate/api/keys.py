@@ -1,4 +1,4 @@
-"""Whether a caller may come in: its API key, and the type of what it sends."""
+"""Whether a caller may come in: its API key."""
 
 from pushgate.api.context import TenantKeys
 from pushgate.errors import Problem
@@ -12,21 +12,12 @@ class Keys:
         # Hashing a key costs more than the rest of admitting. Only good headers are kept: there are few.
         self._known: dict[bytes, str] = {}
 
-    def admit(self, authorization: bytes | None, content_type: bytes | None) -> str:
-        """Return the tenant of a caller that sends a JSON body. Raises Problem 401, 415."""
-        tenant = self._known.get(authorization) if authorization is not None else None
-        if tenant is None:
-            tenant = self.tenant_of(authorization)
-        if content_type != b"application/json" and not _is_json(content_type):
-            raise Problem(
-                "unsupported_media_type",
-                "expected content type application/json, got "
-                + (repr(content_type.decode("latin-1")) if content_type else "none"),
-            )
-        return tenant
-
-    def tenant_of(self, authorization: bytes | None) -> str:
+    def admit(self, authorization: bytes | None) -> str:
         """Return the tenant of an `Authorization` header. Raises Problem 401."""
+        tenant = self._known.get(authorization) if authorization is not None else None
+        return self._tenant_of(authorization) if tenant is None else tenant
+
+    def _tenant_of(self, authorization: bytes | None) -> str:
         if authorization is None:
             raise Problem("unauthorized", "expected `Authorization: Bearer <api key>`, got no such header")
         scheme, _, key = authorization.partition(b" ")
@@ -38,7 +29,3 @@ class Keys:
         if len(self._known) < 1024:
             self._known[authorization] = tenant
         return tenant
-
-
-def _is_json(content_type: bytes | None) -> bool:
-    return content_type is not None and content_type.partition(b";")[0].strip().lower() == b"application/json"

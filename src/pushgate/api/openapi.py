@@ -11,6 +11,7 @@ from litestar.routes import HTTPRoute
 from msgspec import Struct, json
 
 from pushgate import __version__
+from pushgate.api.notation import JSON_TYPE
 from pushgate.api.problems import PROBLEM_TYPE, ProblemDocument
 from pushgate.codes import PROBLEMS
 
@@ -20,7 +21,8 @@ class Operation(NamedTuple):
 
     `body` and `answer` are structs (or `answer` the media type of a plain one), `examples` bodies to paste by what
     they show, `problems` codes of `codes.PROBLEMS`. `public` needs no API key. `body_schema` is merged into the
-    schema of the body, for what its types cannot say.
+    schema of the body, for what its types cannot say. `media` are the types that a body may have, and its answer then
+    has too.
     """
 
     summary: str
@@ -32,6 +34,7 @@ class Operation(NamedTuple):
     examples: Mapping[str, Any] = {}
     problems: tuple[str, ...] = ()
     public: bool = False
+    media: tuple[str, ...] = (JSON_TYPE,)
 
 
 def describe(app: Litestar) -> bytes:
@@ -88,26 +91,28 @@ def _describe(name: str, operation: Operation) -> dict[str, Any]:
         "operationId": name,
         "summary": operation.summary,
         "description": operation.description,
-        "responses": {str(operation.status): _answer(operation.answer)} | _problems(operation.problems),
+        "responses": {str(operation.status): _answer(operation)} | _problems(operation.problems),
     }
     if operation.public:
         described["security"] = []
     if operation.body is not None:
-        content: dict[str, Any] = {"schema": _reference(operation.body)}
+        schema = {"schema": _reference(operation.body)}
+        content: dict[str, dict[str, Any]] = {media: dict(schema) for media in operation.media}
         if operation.examples:
-            content["examples"] = {
+            content[JSON_TYPE]["examples"] = {
                 name.replace(" ", "_"): {"summary": name, "value": value} for name, value in operation.examples.items()
             }
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
-def _answer(answer: type[Struct] | str) -> dict[str, Any]:
+def _answer(operation: Operation) -> dict[str, Any]:
+    answer = operation.answer
     if isinstance(answer, str):
         return {"description": "The answer.", "content": {answer: {"schema": {"type": "string"}}}}
     return {
         "description": (answer.__doc__ or "").strip(),
-        "content": {"application/json": {"schema": _reference(answer)}},
+        "content": {media: {"schema": _reference(answer)} for media in operation.media},
     }
 
 

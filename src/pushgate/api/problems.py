@@ -3,10 +3,11 @@
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from litestar import MediaType, Request, Response
+from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException
 from msgspec import UNSET, Struct, UnsetType, json
 
+from pushgate.api.notation import JSON_TYPE
 from pushgate.codes import PROBLEMS
 from pushgate.errors import Problem
 from pushgate.log import get_logger
@@ -40,16 +41,17 @@ class ProblemDocument(Struct, frozen=True):
 
 
 class Answer(NamedTuple):
-    """An HTTP answer with a JSON body; a status of 400 and above means that the body is a problem document."""
+    """An HTTP answer; a status of 400 and above means that the body is a problem document, whatever `media` says."""
 
     status: int
     body: bytes
     headers: Headers = ()
+    media: str = JSON_TYPE
 
     @property
     def content_type(self) -> str:
         """The type of the body."""
-        return PROBLEM_TYPE if self.status >= 400 else "application/json"
+        return PROBLEM_TYPE if self.status >= 400 else self.media
 
 
 def answer_problem(problem: Problem) -> Answer:
@@ -97,7 +99,7 @@ def to_response(answer: Answer, extra: dict[str, str] | None = None) -> Response
     return Response(
         answer.body,
         status_code=answer.status,
-        media_type=MediaType(answer.content_type) if answer.status < 400 else PROBLEM_TYPE,
+        media_type=answer.content_type,
         headers={**dict(answer.headers), **(extra or {})},
     )
 

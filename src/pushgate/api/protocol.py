@@ -106,7 +106,7 @@ class ApiProtocol(Connection):
         try:
             if len(headers) != len(self.headers):
                 _check_single([name for name, _ in self.headers])
-            cycle.tenant = route.admit(headers.get(b"authorization"), headers.get(b"content-type"))
+            cycle.tenant, cycle.form = route.admit(headers.get(b"authorization"), headers.get(b"content-type"))
             if int(headers.get(b"content-length", 0)) > route.max_body:
                 cycle.refusal = route.refuse(route.too_large())
                 self._cut(cycle)
@@ -137,7 +137,7 @@ class ApiProtocol(Connection):
         if cycle.refusal is not None:
             self._write(cycle, cycle.refusal)
             return True
-        coroutine = self._route.push(cycle.tenant, bytes(cycle.body))
+        coroutine = self._route.push(cycle.tenant, bytes(cycle.body), cycle.form)
         try:
             future = coroutine.send(None)
         except StopIteration as stop:

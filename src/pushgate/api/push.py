@@ -2,18 +2,21 @@
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import getrandbits
 from time import time_ns
+from typing import NamedTuple
 
-from msgspec import UNSET, json
+from msgspec import UNSET, Raw, json, msgpack
 from msgspec.structs import replace
 
 from pushgate.api.bodies import BodyReader, Errors, bad_body
 from pushgate.api.context import ApiContext
 from pushgate.api.keys import Keys
+from pushgate.api.notation import JSON_TYPE, MSGPACK, MSGPACK_TYPES, media_of
 from pushgate.api.problems import Answer, answer_problem, internal_error
-from pushgate.api.rules import has_control, is_device, unsafe_number
+from pushgate.api.rules import has_control, is_device
+from pushgate.api.said import say_json, say_packed
 from pushgate.api.schemas import PushAccepted, PushBody
 from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
@@ -24,9 +27,24 @@ from pushgate.metrics.catalogue import PUSHES, PUSHES_REFUSED
 PUSH_PATH = "/v1/push"
 DEFAULT_TTL = 3600
 
+Say = Callable[[Raw, Errors], tuple[bytes, bool]]
 
-_read = BodyReader(PushBody).read
-_encode = json.Encoder().encode
+
+class Form(NamedTuple):
+    """One media type of pushes: how a body is read, what its `data` says, and how the answer is written."""
+
+    media: str
+    read: Callable[[bytes], PushBody]
+    say: Say
+    encode: Callable[[PushAccepted], bytes]
+
+
+JSON_FORM = Form(JSON_TYPE, BodyReader(PushBody).read, say_json, json.Encoder().encode)
+_read_packed = BodyReader(PushBody, MSGPACK).read
+FORMS = {JSON_TYPE: JSON_FORM} | {
+    media: Form(media, _read_packed, say_packed, msgpack.Encoder().encode) for media in MSGPACK_TYPES
+}
+"""The media types that pushes are taken in, and answered in."""
 
 
 class PushRoute:
@@ -35,18 +53,25 @@ class PushRoute:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
         self._row = context.row
-        self.admit = Keys(context.tenants).admit
+        self._keys = Keys(context.tenants)
         self.max_body = context.config.management.max_body
 
-    async def push(self, tenant: str, body: bytes) -> Answer:
+    def admit(self, authorization: bytes | None, content_type: bytes | None) -> tuple[str, Form]:
+        """Return whose push it is and what it is written in. Raises Problem 401, 415."""
+        tenant = self._keys.admit(authorization)
+        if content_type == b"application/json":
+            return tenant, JSON_FORM
+        return tenant, FORMS[media_of(content_type, *FORMS)]
+
+    async def push(self, tenant: str, body: bytes, form: Form) -> Answer:
         """Return the answer to a push: 202 once the bus has it, else a problem. Never raises.
 
         It awaits nothing but the bus, so with a bus that answers at once it completes in its first step.
         """
         row = self._row
         try:
-            wanted = _read(body)
-            push = to_push(tenant, wanted)
+            wanted = form.read(body)
+            push = to_push(tenant, wanted, form.say)
             if push.qos == "reliable":
                 raise Problem("not_implemented", "reliable pushes are not built yet; `live` ones are")
             parcels = to_parcels(push)
@@ -58,7 +83,7 @@ class PushRoute:
         except Exception as error:
             return self.refuse(internal_error(error))
         row[_EVERYONE if push.uids is None else _USERS if wanted.user is UNSET else _USER] += 1
-        return Answer(202, _encode(PushAccepted(push.id)))
+        return Answer(202, form.encode(PushAccepted(push.id)), (), form.media)
 
     def refuse(self, problem: Problem) -> Answer:
         """Return the answer to a push that is not taken, and count it."""
@@ -73,8 +98,11 @@ class PushRoute:
 _USER, _USERS, _EVERYONE = (PUSHES[kind] for kind in ("user", "users", "everyone"))
 
 
-def to_push(tenant: str, body: PushBody) -> Push:
-    """Return the push that a body asks for, accepted now. Raises Problem that names every field that is wrong."""
+def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:
+    """Return the push that a body asks for, accepted now; `say` knows how its `data` is written.
+
+    Raises Problem that names every field that is wrong.
+    """
     errors: Errors = []
     user = body.user
     uids: list[str] | None
@@ -85,14 +113,10 @@ def to_push(tenant: str, body: PushBody) -> Push:
     else:
         uids = _uids(body, errors)
     data = body.data
-    binary = False
     if data is UNSET or body.data_base64 is not UNSET:
         payload, binary = _payload(body, errors)
     else:
-        payload = bytes(data)
-        number = unsafe_number(payload)
-        if number is not None:
-            errors.append(("data", f"expected numbers that JSON can carry safely, got {number}: send a string"))
+        payload, binary = say(data, errors)
     if has_control(body.event):
         errors.append(("event", _CONTROL))
     if body.qos != "live" or body.collapse is not UNSET or body.spread is not UNSET:

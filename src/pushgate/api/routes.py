@@ -6,9 +6,10 @@ from litestar import Request, Response, get, post
 
 from pushgate.api.bodies import BodyReader, bad_body
 from pushgate.api.context import ApiContext
+from pushgate.api.notation import JSON_TYPE, media_of
 from pushgate.api.openapi import Operation
 from pushgate.api.problems import to_response
-from pushgate.api.push import PUSH_PATH, PushRoute
+from pushgate.api.push import FORMS, PUSH_PATH, Form, PushRoute
 from pushgate.api.rules import has_control
 from pushgate.api.schemas import Alive, PushAccepted, PushBody, TokenBody, TokenMade
 from pushgate.errors import Problem
@@ -21,7 +22,9 @@ _read_token = BodyReader(TokenBody).read
 PUSH = Operation(
     "Push a message",
     "To one user, up to 1,000 users or everyone in the tenant, on every device that is connected. "
-    "202 means that the bus has it.",
+    "202 means that the bus has it. A body may be MessagePack with the same fields, and is then answered in its type "
+    "(problems stay JSON); `data` may then be `bin`, which is the same as `data_base64`, or else what JSON can carry: "
+    "no bytes or extensions within, string keys, finite numbers.",
     202,
     PushAccepted,
     PushBody,
@@ -51,6 +54,7 @@ PUSH = Operation(
         "not_implemented",
         "bus_unavailable",
     ),
+    media=tuple(FORMS),
 )
 
 TOKEN = Operation(
@@ -73,8 +77,8 @@ def _header(request: AnyRequest, name: bytes) -> bytes | None:
     return values[0] if values else None
 
 
-def _admit(request: AnyRequest) -> str:
-    """Return the tenant of a request with a JSON body. Raises Problem."""
+def _admit(request: AnyRequest) -> tuple[str, Form]:
+    """Return the tenant of a request and what its body is written in. Raises Problem."""
     route: PushRoute = request.app.state.push_route
     return route.admit(_header(request, b"authorization"), _header(request, b"content-type"))
 
@@ -84,7 +88,7 @@ async def push(request: AnyRequest) -> Response[bytes]:
     """Answer a push whose request line is not exactly what the protocol answers itself: a query, `http://…`."""
     route: PushRoute = request.app.state.push_route
     try:
-        tenant = _admit(request)
+        tenant, form = _admit(request)
         body = bytearray()
         async for part in request.stream():
             body += part
@@ -92,14 +96,15 @@ async def push(request: AnyRequest) -> Response[bytes]:
                 raise route.too_large()
     except Problem as problem:
         return to_response(route.refuse(problem))
-    return to_response(await route.push(tenant, bytes(body)))
+    return to_response(await route.push(tenant, bytes(body), form))
 
 
 @post("/v1/tokens", status_code=200, opt={"operation": TOKEN})
 async def make_token(request: AnyRequest) -> TokenMade:
     """Make a client token."""
     context: ApiContext = request.app.state.context
-    tenant = _admit(request)
+    tenant, _ = _admit(request)
+    media_of(_header(request, b"content-type"), JSON_TYPE)
     wanted = _read_token(await request.body())
     tags = wanted.tags or ()
     errors = [("user", wanted.user), *((f"tags[{index}]", tag) for index, tag in enumerate(tags))]

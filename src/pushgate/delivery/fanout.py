@@ -112,9 +112,10 @@ class FanOut:
 
     def _write(self, run: _Run, channels: Sequence[Channel | None]) -> None:
         outgoing, early = run.outgoing, run.early
-        frame, tenant, narrowed = outgoing.frame, outgoing.push.tenant, outgoing.narrowed
+        frames, tenant, narrowed = outgoing.frames, outgoing.push.tenant, outgoing.narrowed
         write = self._sessions.write_live
-        delivered = 0
+        delivered = counted = sent = 0
+        number, frame = -1, b""  # of the format written last: neighbours mostly share one
         for channel in channels:
             if channel is None or channel.user.tenant != tenant:
                 continue
@@ -123,6 +124,11 @@ class FanOut:
             fd = channel.fd
             if early and fd in early:
                 continue
+            if channel.format != number:
+                sent += (delivered - counted) * len(frame)
+                counted = delivered
+                number = channel.format
+                frame = frames[number] or outgoing.fill(number)
             delivered += write(fd, frame)
         self._row[DELIVERED] += delivered
-        self._row[SENT_BYTES] += delivered * len(frame)
+        self._row[SENT_BYTES] += sent + (delivered - counted) * len(frame)

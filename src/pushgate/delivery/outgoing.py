@@ -1,11 +1,15 @@
-"""A push on its way to the sessions of a worker: encoded once, the same bytes for all of them."""
+"""A push on its way to the sessions of a worker: encoded once a format, the same bytes for all of the format."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from pushgate.messages import json_codec
+from pushgate.log import get_logger
+from pushgate.messages.client import Error
+from pushgate.messages.formats import FORMATS
 from pushgate.messages.push import Push
-from pushgate.wire.frames import TEXT, encode_frame
+from pushgate.wire.frames import encode_frame
+
+_log = get_logger("delivery")
 
 
 class User(Protocol):
@@ -20,6 +24,7 @@ class Channel(Protocol):
     """What delivery needs of one connection."""
 
     fd: int
+    format: int
     device: str | None
     tags: tuple[str, ...]
 
@@ -46,13 +51,17 @@ class Sessions(Protocol):
 
 
 class Outgoing:
-    """A push and its bytes. `narrowed` tells whether `matches` has to be asked at all."""
+    """A push and its bytes. `narrowed` tells whether `matches` has to be asked at all.
 
-    __slots__ = ("_device", "_except", "_tags", "frame", "narrowed", "push")
+    `frames` has the push by the number of a format, None until a session of that format wants it: `fill` then puts
+    it there. Loops over sessions ask `frames` themselves, since a call for each would cost as much as the rest.
+    """
+
+    __slots__ = ("_device", "_except", "_tags", "frames", "narrowed", "push")
 
     def __init__(self, push: Push) -> None:
         self.push = push
-        self.frame = encode_frame(TEXT, json_codec.encode_push(push))
+        self.frames: list[bytes | None] = [None] * len(FORMATS)
         self._device = push.device
         self._tags = frozenset(push.tags) if push.tags else None
         self._except = -1
@@ -62,6 +71,25 @@ class Outgoing:
             except ValueError:
                 pass  # no session has such an id: nobody is left out
         self.narrowed = self._device is not None or self._tags is not None or self._except >= 0
+
+    def fill(self, number: int) -> bytes:
+        """Return the push as the sessions of a format get it, and keep it in `frames`."""
+        chosen = FORMATS[number]
+        if number != chosen.plain:
+            frame = chosen.compress(self.frames[chosen.plain] or self.fill(chosen.plain))
+        else:
+            frame = self._encode(number)
+        self.frames[number] = frame
+        return frame
+
+    def _encode(self, number: int) -> bytes:
+        chosen, push = FORMATS[number], self.push
+        try:
+            return encode_frame(chosen.codec.OPCODE, chosen.codec.encode_push(push))
+        except (ValueError, OverflowError, RecursionError) as error:
+            # The API takes nothing like it; a fan-out must outlive it all the same, and a client know what it lacks.
+            _log.error("a push does not go into a format", id=push.id, format=chosen.codec.PROTOCOL, error=str(error))
+            return chosen.frame(Error("undeliverable", f"message {push.id} cannot be said in this subprotocol"))
 
     def matches(self, channel: Channel, sessions: Sessions) -> bool:
         """Whether a connection is meant: its device, any of its tags, and not the session left out."""

@@ -43,14 +43,17 @@ class Router:
             observe(self._row, PUSH_TO_WRITE, time.time() - push.time / 1000)
 
     def _deliver(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
-        frame = outgoing.frame
+        frames = outgoing.frames
         write = self._sessions.write_live
-        delivered = 0
+        delivered = sent = 0
         for channel in channels:
             if outgoing.narrowed and not outgoing.matches(channel, self._sessions):
                 continue
             if self._fanout.busy:
                 self._fanout.catch_up(channel)
-            delivered += write(channel.fd, frame)
+            frame = frames[channel.format] or outgoing.fill(channel.format)
+            if write(channel.fd, frame):
+                delivered += 1
+                sent += len(frame)
         self._row[DELIVERED] += delivered
-        self._row[SENT_BYTES] += delivered * len(frame)
+        self._row[SENT_BYTES] += sent

@@ -4,12 +4,13 @@ from base64 import b64encode
 
 from msgspec import UNSET, DecodeError, Raw, ValidationError, json
 
-from pushgate.codes import Close
-from pushgate.errors import MessageError
 from pushgate.messages.client import FromClient, FromServer, Message
+from pushgate.messages.mistakes import refuse_field, refuse_message
 from pushgate.messages.push import Push
+from pushgate.wire.frames import TEXT
 
 PROTOCOL = "pushgate.v1.json"
+OPCODE = TEXT
 
 _encoder = json.Encoder()
 _decoder: json.Decoder[FromClient] = json.Decoder(FromClient)
@@ -38,13 +39,7 @@ def decode(text: bytes) -> FromClient:
         return _decoder.decode(text)
     except ValidationError as error:
         _check_object(text)
-        reason, _, path = str(error).partition(" - at `$.")
-        field = path.rstrip("`") or None
-        if field == "type" and reason.startswith("Invalid value"):
-            raise MessageError("unknown_type", reason, field) from None
-        if field is None and reason.startswith("Object missing required field"):
-            field = reason.split("`")[1]
-        raise MessageError("bad_field", reason, field) from None
+        refuse_field(error)
     except (DecodeError, UnicodeDecodeError, RecursionError):
         _check_object(text)
         raise  # what the one decoder reads the other does too
@@ -55,4 +50,4 @@ def _check_object(text: bytes) -> None:
     try:
         json.decode(text, type=dict[str, Raw])
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MessageError("bad_message", f"a message is a JSON object: {error}", close=Close.BAD_MESSAGE) from None
+        refuse_message("a JSON object", error)

@@ -10,7 +10,7 @@ class Arrival(Struct, array_like=True, gc=False):
 
     `expires` is in seconds since 1970, 0 for never. `address` is 16 bytes (IPv4 mapped into IPv6). `greeting` is what
     the owner writes before `welcome`: the 101 answer, or nothing when the lobby wrote it. `surplus` was read behind the
-    handshake. `cursor`, `epoch` and `start` ask for an inbox.
+    handshake. `cursor`, `epoch` and `start` ask for an inbox. `format` is the number of its messages' format.
     """
 
     tenant: str
@@ -25,6 +25,7 @@ class Arrival(Struct, array_like=True, gc=False):
     start: Literal["oldest", "now"] = "oldest"
     greeting: bytes = b""
     surplus: bytes = b""
+    format: int = 0
 
 
 _encoder = msgpack.Encoder()

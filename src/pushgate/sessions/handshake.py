@@ -4,7 +4,8 @@ import re
 from typing import Literal, NamedTuple
 
 from pushgate.errors import UpgradeRefused
-from pushgate.messages import json_codec
+from pushgate.messages.formats import CODECS, NO_WINDOW, format_of
+from pushgate.wire.deflate import negotiate
 from pushgate.wire.request import Request, parse_query
 from pushgate.wire.upgrade import Upgrade
 
@@ -17,21 +18,26 @@ MAX_OFFSET = 2**53
 
 
 class Hello(NamedTuple):
-    """A client's wishes; `token` is None when it will come in a first message."""
+    """A client's wishes; `token` is None when it will come in a first message.
+
+    `protocol` and `extensions` are what to answer with, `format` the number of the format that they mean.
+    """
 
     token: str | None
     protocol: str | None
+    extensions: str
+    format: int
     device: str | None
     cursor: int | None
     epoch: str | None
     start: Start
 
 
-def read_hello(request: Request, upgrade: Upgrade) -> Hello:
-    """Return what a lawful upgrade request asks for.
+def read_hello(request: Request, upgrade: Upgrade, compression: bool) -> Hello:
+    """Return what a lawful upgrade request asks for; without `compression` no offer of it is accepted.
 
-    Raises UpgradeRefused with 400 for a token in two places, a subprotocol that nobody here speaks, and a field of the
-    query that is wrong.
+    Raises UpgradeRefused with 400 for a token in two places, a subprotocol that nobody here speaks, malformed
+    extensions and a field of the query that is wrong.
     """
     query = parse_query(request.query)
     tokens = [query["token"]] if "token" in query else []
@@ -47,7 +53,19 @@ def read_hello(request: Request, upgrade: Upgrade) -> Hello:
     device, cursor, epoch, start = check_inbox(
         query.get("device"), query.get("cursor"), query.get("epoch"), query.get("from")
     )
-    return Hello(tokens[0] if tokens else None, _choose_protocol(upgrade.protocols), device, cursor, epoch, start)
+    protocol = _choose_protocol(upgrade.protocols)
+    deflate = negotiate(upgrade.extensions) if compression else None
+    extensions, window = (deflate.answer, deflate.window) if deflate is not None else ("", NO_WINDOW)
+    return Hello(
+        tokens[0] if tokens else None,
+        protocol,
+        extensions,
+        format_of(protocol, window),
+        device,
+        cursor,
+        epoch,
+        start,
+    )
 
 
 def check_inbox(
@@ -70,10 +88,12 @@ def check_inbox(
 
 
 def _choose_protocol(offered: tuple[str, ...]) -> str | None:
-    """Return the subprotocol to answer with; None when none was offered."""
+    """Return the subprotocol to answer with, the first offered of those spoken here; None when none was offered."""
     named = [name for name in offered if not name.startswith(_BEARER)]
-    if json_codec.PROTOCOL in named:
-        return json_codec.PROTOCOL
+    spoken = [codec.PROTOCOL for codec in CODECS]
+    for name in named:
+        if name in spoken:
+            return name
     if named:
-        raise UpgradeRefused(400, f"none of the offered subprotocols is spoken here: offer {json_codec.PROTOCOL}")
+        raise UpgradeRefused(400, f"none of the offered subprotocols is spoken here: offer {' or '.join(spoken)}")
     return None

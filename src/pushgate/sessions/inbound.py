@@ -5,17 +5,18 @@ from msgspec import UNSET
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig
 from pushgate.errors import MessageError, TokenRefused, WireError
-from pushgate.messages import json_codec
 from pushgate.messages.client import Ack, Connect, Error, Pong, Refresh
+from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import RECEIVED, RECEIVED_BYTES
 from pushgate.metrics.rows import Row
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.session import ChannelSession
 from pushgate.sockets.poller import Poller
 from pushgate.tenants.registry import Tenants
-from pushgate.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, encode_frame, parse_close, read_single
+from pushgate.wire.frames import CLOSE, PING, PONG, encode_frame, parse_close, read_single
+from pushgate.wire.reader import FrameReader
 
-_PONG_FRAME = encode_frame(TEXT, json_codec.encode(Pong()))
+_PONGS = tuple(each.frame(Pong()) for each in FORMATS)
 
 
 class Inbound:
@@ -62,7 +63,7 @@ class Inbound:
         """Handle bytes of a session, whatever frames they hold or split."""
         reader = session.reader
         if reader is None:
-            reader = session.reader = FrameReader(self._max_message)
+            reader = session.reader = FrameReader(self._max_message, FORMATS[session.format].deflate)
         by_fd, fd = self._sessions.by_fd, session.fd
         try:
             for opcode, payload in reader.feed(data):
@@ -77,8 +78,8 @@ class Inbound:
             session.reader = None
 
     def _handle_frame(self, session: ChannelSession, opcode: int, payload: bytes) -> None:
-        if opcode == TEXT:
-            self._handle_message(session, payload)
+        if opcode < CLOSE:
+            self._handle_message(session, opcode, payload)
         elif opcode == PING:
             self._sessions.write(session, encode_frame(PONG, payload))
         elif opcode == CLOSE:
@@ -88,12 +89,10 @@ class Inbound:
                 self._sessions.close(session, error.close, error.reason)
             else:
                 self._sessions.answer_close(session, code)
-        elif opcode == BINARY:
-            self._sessions.close(session, Close.BAD_MESSAGE, "this subprotocol has text frames only")
 
-    def _handle_message(self, session: ChannelSession, text: bytes) -> None:
+    def _handle_message(self, session: ChannelSession, opcode: int, payload: bytes) -> None:
         try:
-            message = json_codec.decode(text)
+            message = FORMATS[session.format].decode(opcode, payload)
             match message:
                 case Refresh():
                     self._refresh(session, message.token)
@@ -104,7 +103,7 @@ class Inbound:
                 case Connect():
                     raise MessageError("connected", "this connection is connected already", "type")
                 case _:
-                    self._sessions.write(session, _PONG_FRAME)
+                    self._sessions.write(session, _PONGS[session.format])
         except MessageError as error:
             if error.close is not None:
                 self._sessions.close(session, error.close, error.reason)

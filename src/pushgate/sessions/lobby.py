@@ -10,8 +10,8 @@ from typing import Any
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig
 from pushgate.errors import MessageError, TokenRefused, UpgradeRefused, WireError
-from pushgate.messages import json_codec
 from pushgate.messages.client import Connect
+from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
 from pushgate.sessions.arrival import Arrival
@@ -23,13 +23,12 @@ from pushgate.wire.frames import (
     CLOSE,
     PING,
     PONG,
-    TEXT,
-    FrameReader,
     encode_close,
     encode_frame,
     frame_size,
     parse_close,
 )
+from pushgate.wire.reader import FrameReader
 from pushgate.wire.request import Request, find_head, parse_request
 from pushgate.wire.upgrade import check_upgrade, encode_answer, encode_switching
 
@@ -44,7 +43,7 @@ MAX_FRAMES = 64
 class _Guest:
     """One connection in the lobby. `reader` is there once it was upgraded and owes a `connect` message."""
 
-    __slots__ = ("address", "agent", "buffer", "deadline", "frames", "reader", "searched")
+    __slots__ = ("address", "agent", "buffer", "deadline", "format", "frames", "reader", "searched")
 
     def __init__(self, address: Any, deadline: int) -> None:
         self.address = address
@@ -52,6 +51,7 @@ class _Guest:
         self.agent = ""
         self.buffer = b""
         self.searched = 0
+        self.format = 0
         self.frames = 0
         self.reader: FrameReader | None = None
 
@@ -71,6 +71,7 @@ class Lobby:
         self._tenants = tenants
         self._row = row
         self._deliver = deliver
+        self._compression = config.compression
         self._patience = max(1, round(config.handshake_timeout / TICK))
         self._guests: dict[int, _Guest] = {}  # in the order of their deadlines
         self._tick = 0
@@ -143,8 +144,9 @@ class Lobby:
             self._answer(fd, request)
             return
         upgrade = check_upgrade(request)
-        hello = read_hello(request, upgrade)
-        greeting = encode_switching(upgrade.accept, hello.protocol)
+        hello = read_hello(request, upgrade, self._compression)
+        greeting = encode_switching(upgrade.accept, hello.protocol, hello.extensions)
+        guest.format = hello.format
         guest.agent = request.headers.get("user-agent", "")
         surplus = guest.buffer[end:]
         if hello.token is None:
@@ -181,7 +183,7 @@ class Lobby:
         guest.deadline = self._tick + self._patience
         self._guests[fd] = guest
         guest.buffer = surplus
-        guest.reader = FrameReader(MAX_CONNECT)
+        guest.reader = FrameReader(MAX_CONNECT, FORMATS[guest.format].deflate)
         self._poller.write(fd, greeting)
         if surplus:
             self._read_connect(fd, guest, guest.reader)
@@ -212,7 +214,8 @@ class Lobby:
 
     def _connect(self, fd: int, guest: _Guest, opcode: int, payload: bytes) -> None:
         try:
-            message = json_codec.decode(payload) if opcode == TEXT else None
+            chosen = FORMATS[guest.format]
+            message = chosen.decode(opcode, payload) if opcode == chosen.codec.OPCODE else None
             if not isinstance(message, Connect):
                 raise TokenRefused(Close.TOKEN_INVALID, "the first message must be `connect` with a token")
             inbox = check_inbox(message.device, message.cursor, message.epoch, message.from_)
@@ -231,7 +234,13 @@ class Lobby:
     def _identify(self, guest: _Guest, token: str) -> Arrival:
         claims = self._tenants.check_token(token)
         return Arrival(
-            claims.tenant, claims.uid, claims.expires, claims.tags, pack_address(guest.address), guest.agent[:128]
+            claims.tenant,
+            claims.uid,
+            claims.expires,
+            claims.tags,
+            pack_address(guest.address),
+            guest.agent[:128],
+            format=guest.format,
         )
 
     def _pass_on(self, fd: int, arrival: Arrival) -> None:

@@ -9,8 +9,8 @@ from msgspec import UNSET
 
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig
-from pushgate.messages import json_codec
 from pushgate.messages.client import FromServer, Limits, Reconnect, Welcome
+from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import CLOSED, CONNECTIONS, DROPPED, OPENED, USERS
 from pushgate.metrics.rows import Row
 from pushgate.sessions.arrival import Arrival
@@ -25,7 +25,7 @@ from pushgate.sessions.session import (
     show_session,
 )
 from pushgate.sockets.poller import Handler, Poller
-from pushgate.wire.frames import TEXT, encode_close, encode_frame
+from pushgate.wire.frames import encode_close
 
 ABNORMAL = "1006"
 """How a connection that went without a close frame is counted (RFC 6455 section 7.1.5)."""
@@ -70,7 +70,7 @@ class SessionManager:
         if user is None:
             user = users[arrival.uid] = UserSession(tenant, arrival.uid)
             self._row[USERS] += 1
-        session = ChannelSession(fd, user, arrival.device, arrival.tags)
+        session = ChannelSession(fd, user, arrival.device, arrival.tags, arrival.format)
         others = user.channels
         user.channels = (*others, session)
         if arrival.device is not None:
@@ -93,12 +93,12 @@ class SessionManager:
             limits=self._limits,
             device=UNSET if arrival.device is None else arrival.device,
         )
-        self._poller.write(fd, arrival.greeting + encode_frame(TEXT, json_codec.encode(welcome)))
+        self._poller.write(fd, arrival.greeting + FORMATS[session.format].frame(welcome))
         return session
 
     def send(self, session: ChannelSession, message: FromServer) -> None:
         """Send one session a message of its own."""
-        self.write(session, encode_frame(TEXT, json_codec.encode(message)))
+        self.write(session, FORMATS[session.format].frame(message))
 
     def write(self, session: ChannelSession, frame: bytes) -> None:
         """Write a frame to a session; one that does not read is closed with SLOW_CLIENT."""

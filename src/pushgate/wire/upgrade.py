@@ -50,7 +50,7 @@ class Upgrade(NamedTuple):
     protocols: tuple[str, ...]
     """The subprotocols offered, the client's dearest first."""
     extensions: str
-    """Sec-WebSocket-Extensions as it came; "" when there is none."""
+    """Sec-WebSocket-Extensions as it came, for `deflate.negotiate`; "" when there is none."""
 
 
 def check_upgrade(request: Request) -> Upgrade:
@@ -103,14 +103,16 @@ def _check_protocols(value: str | None) -> tuple[str, ...]:
     return protocols
 
 
-def encode_switching(accept: str, protocol: str | None) -> bytes:
-    """The 101 answer to a good upgrade (RFC 6455 section 4.2.2), with the subprotocol chosen, if any.
+def encode_switching(accept: str, protocol: str | None, extensions: str = "") -> bytes:
+    """The 101 answer to a good upgrade (RFC 6455 section 4.2.2), with the subprotocol and extensions chosen, if any.
 
-    Raises ValueError for an accept value or protocol that could break out of its header.
+    Raises ValueError for a value that could break out of its header.
     """
     headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
     if protocol is not None:
         headers.append(("Sec-WebSocket-Protocol", protocol))
+    if extensions:
+        headers.append(("Sec-WebSocket-Extensions", extensions))
     return _encode_head(101, headers)
 
 
