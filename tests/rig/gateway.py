@@ -70,9 +70,7 @@ class Gateway:
 
     def deliver(self, fd: int, arrival: Arrival) -> None:
         arrival = decode_arrival(encode_arrival(arrival))  # as on the way to another worker
-        session = self.sessions.open(fd, arrival)
-        if arrival.surplus:
-            self.inbound.feed(session, arrival.surplus)
+        self.inbound.take(fd, arrival)
 
     async def join(
         self,

@@ -257,3 +257,19 @@ async def test_a_fault_with_one_connection_reaches_no_other(gateway: Gateway, mo
     assert gateway.count("connections") == 1
     assert [entry["event"] for entry in logs] == ["a connection met a fault in the gateway"]
     assert gateway.count("connections_closed_total", "1011") == 1
+
+
+async def test_a_fault_with_what_came_behind_the_handshake_leaves_no_session(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(session: object, opcode: int, payload: bytes) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(gateway.inbound, "_handle_frame", fail)
+    with capture_logs() as logs:
+        client = await gateway.join("alice", behind=mask_frame(PING, b"boom"))
+        assert (await client.receive_close())[0] == 1011
+    assert len(logs) == 1
+    assert gateway.count("connections") == gateway.count("users") == gateway.count("lobby") == 0
+    await client.close()
+    await gateway.until(lambda: gateway.poller.leaving == 0)

@@ -15,11 +15,12 @@ from pushgate.api.context import ApiContext
 from pushgate.api.keys import Keys
 from pushgate.api.notation import JSON_TYPE, MSGPACK, MSGPACK_TYPES, media_of
 from pushgate.api.problems import Answer, answer_problem, internal_error
-from pushgate.api.rules import has_control, is_device
+from pushgate.api.rules import has_control
 from pushgate.api.said import say_json, say_packed
 from pushgate.api.schemas import PushAccepted, PushBody
 from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.messages.device import is_device
 from pushgate.messages.push import Push, encode_push
 from pushgate.messages.shard import shard_of
 from pushgate.metrics.catalogue import PUSHES, PUSHES_REFUSED

@@ -13,17 +13,11 @@ _MANY_DIGITS = b"0" * 16
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.eE+-]*+')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_DEVICE = re.compile(r"[A-Za-z0-9._:-]+")
 
 
 def has_control(text: str) -> bool:
     """Whether there is a control character (Unicode category Cc) in a text."""
     return not text.isprintable() and _CONTROL.search(text) is not None
-
-
-def is_device(text: str) -> bool:
-    """Whether a text, known to be short enough, is made of what device names are made of."""
-    return _DEVICE.fullmatch(text) is not None
 
 
 def unsafe_number(data: bytes) -> str | None:

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from pushgate.messages.device import DEVICE
+
 MAX_USERS = 1000
 MAX_TAGS = 100
 MAX_TTL = 30 * 86400
 MAX_SPREAD = 3600
 
 _TEXT = {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}
-_DEVICE = "^[A-Za-z0-9._:-]{1,64}$"
 _PRINTABLE = "^[ -~]{1,128}$"
 _BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
@@ -45,7 +46,7 @@ Device = Annotated[
         description="Only to the user's device of this name.",
         min_length=1,
         max_length=64,
-        extra_json_schema={"pattern": _DEVICE},
+        extra_json_schema={"pattern": f"^{DEVICE}$"},
         extra={"expected": "1 to 64 of A-Z a-z 0-9 . _ : -"},
     ),
 ]

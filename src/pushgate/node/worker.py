@@ -167,7 +167,7 @@ class Worker:
         """Take a connection that the lobby knows, or pass it to the worker that owns its user's shard."""
         owner = owner_of(shard_of(arrival.tenant, arrival.uid), self._plan.workers)
         if owner == self._plan.index:
-            self._open(fd, arrival)
+            self._inbound.take(fd, arrival)
         elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
             self._row[REFUSED["overloaded"]] += 1
             self._poller.add(fd, self._poller)
@@ -175,22 +175,11 @@ class Worker:
 
     def _take_over(self, fd: int, record: bytes) -> None:
         """Take a connection from another worker's lobby."""
-        try:
-            arrival = decode_arrival(record)
-        except ValueError as error:
-            self._log.error("a hand-off could not be read", error=str(error))
-            os.close(fd)
-            return
-        self._open(fd, arrival)
-
-    def _open(self, fd: int, arrival: Arrival) -> None:
-        session = self._sessions.open(fd, arrival)
-        if arrival.surplus:
-            self._inbound.feed(session, arrival.surplus)
+        self._inbound.take(fd, decode_arrival(record))
 
     def _tick(self) -> None:
         now = self._loop.time()
-        observe(self._row, LOOP_LAG, max(0.0, now - self._next_tick))
+        observe(self._row, LOOP_LAG, now - self._next_tick)
         self._next_tick = max(self._next_tick + TICK, now)
         self._loop.call_at(self._next_tick, self._tick)
         self._poller.tick()

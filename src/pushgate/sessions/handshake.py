@@ -4,6 +4,7 @@ import re
 from typing import Literal, NamedTuple
 
 from pushgate.errors import UpgradeRefused
+from pushgate.messages.device import is_device
 from pushgate.messages.formats import CODECS, NO_WINDOW, format_of
 from pushgate.wire.deflate import negotiate
 from pushgate.wire.request import Request, parse_query
@@ -11,10 +12,18 @@ from pushgate.wire.upgrade import Upgrade
 
 Start = Literal["oldest", "now"]
 
-_is_device = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _is_cursor = re.compile(r"[0-9]{1,16}").fullmatch
 _BEARER = "bearer."
 MAX_OFFSET = 2**53
+
+
+class Inbox(NamedTuple):
+    """What a client wishes of an inbox, as `Arrival` has it."""
+
+    device: str | None
+    cursor: int | None
+    epoch: str | None
+    start: Start
 
 
 class Hello(NamedTuple):
@@ -27,10 +36,7 @@ class Hello(NamedTuple):
     protocol: str | None
     extensions: str
     format: int
-    device: str | None
-    cursor: int | None
-    epoch: str | None
-    start: Start
+    inbox: Inbox
 
 
 def read_hello(request: Request, upgrade: Upgrade, compression: bool) -> Hello:
@@ -50,29 +56,16 @@ def read_hello(request: Request, upgrade: Upgrade, compression: bool) -> Hello:
     tokens.extend(name.removeprefix(_BEARER) for name in upgrade.protocols if name.startswith(_BEARER))
     if len(tokens) > 1:
         raise UpgradeRefused(400, "the token stands in more than one place")
-    device, cursor, epoch, start = check_inbox(
-        query.get("device"), query.get("cursor"), query.get("epoch"), query.get("from")
-    )
+    inbox = check_inbox(query.get("device"), query.get("cursor"), query.get("epoch"), query.get("from"))
     protocol = _choose_protocol(upgrade.protocols)
     deflate = negotiate(upgrade.extensions) if compression else None
     extensions, window = (deflate.answer, deflate.window) if deflate is not None else ("", NO_WINDOW)
-    return Hello(
-        tokens[0] if tokens else None,
-        protocol,
-        extensions,
-        format_of(protocol, window),
-        device,
-        cursor,
-        epoch,
-        start,
-    )
+    return Hello(tokens[0] if tokens else None, protocol, extensions, format_of(protocol, window), inbox)
 
 
-def check_inbox(
-    device: str | None, cursor: str | int | None, epoch: str | None, start: str | None
-) -> tuple[str | None, int | None, str | None, Start]:
+def check_inbox(device: str | None, cursor: str | int | None, epoch: str | None, start: str | None) -> Inbox:
     """Return the fields that ask for an inbox, checked; raises UpgradeRefused with 400, naming the field."""
-    if device is not None and not _is_device(device):
+    if device is not None and not is_device(device):
         raise UpgradeRefused(400, "device: expected 1 to 64 of A-Z a-z 0-9 . _ : -")
     if cursor is not None:
         if not _is_cursor(str(cursor)) or int(cursor) >= MAX_OFFSET:
@@ -81,9 +74,9 @@ def check_inbox(
     if epoch is not None and not 1 <= len(epoch) <= 64:
         raise UpgradeRefused(400, "epoch: expected 1 to 64 characters")
     if start is None or start == "oldest":
-        return device, cursor, epoch, "oldest"
+        return Inbox(device, cursor, epoch, "oldest")
     if start == "now":
-        return device, cursor, epoch, "now"
+        return Inbox(device, cursor, epoch, "now")
     raise UpgradeRefused(400, "from: expected `oldest` or `now`")
 
 

@@ -5,10 +5,12 @@ from msgspec import UNSET
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig
 from pushgate.errors import MessageError, TokenRefused, WireError
+from pushgate.log import get_logger
 from pushgate.messages.client import Ack, Connect, Error, Pong, Refresh
 from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import RECEIVED, RECEIVED_BYTES
 from pushgate.metrics.rows import Row
+from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.session import ChannelSession
 from pushgate.sockets.poller import Poller
@@ -16,6 +18,7 @@ from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import CLOSE, PING, PONG, encode_frame, parse_close, read_single
 from pushgate.wire.reader import FrameReader
 
+_log = get_logger("sessions")
 _PONGS = tuple(each.frame(Pong()) for each in FORMATS)
 
 
@@ -30,6 +33,17 @@ class Inbound:
         self._tenants = tenants
         self._max_message = config.max_message
         self._row = row
+
+    def take(self, fd: int, arrival: Arrival) -> None:
+        """Make a session of a connection that the lobby let go of, and read what it sent behind its handshake."""
+        try:
+            session = self._sessions.open(fd, arrival)
+            if arrival.surplus:
+                self.feed(session, arrival.surplus)
+        except Exception:
+            # Neither the lobby nor the hand-off knows the session: who holds it lets go of all of it.
+            _log.exception("a connection met a fault in the gateway")
+            self.fail(fd)
 
     def readable(self, fd: int) -> None:
         """Read what a session's client sent (Handler)."""

@@ -15,7 +15,7 @@ from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
 from pushgate.sessions.arrival import Arrival
-from pushgate.sessions.handshake import check_inbox, read_hello
+from pushgate.sessions.handshake import Inbox, check_inbox, read_hello
 from pushgate.sessions.session import pack_address
 from pushgate.sockets.poller import TICK, Poller
 from pushgate.tenants.registry import Tenants
@@ -137,7 +137,7 @@ class Lobby:
     def _read_request(self, fd: int, guest: _Guest) -> None:
         end = find_head(guest.buffer, guest.searched)
         if end < 0:
-            guest.searched = max(0, len(guest.buffer) - 3)
+            guest.searched = len(guest.buffer)
             return
         request = parse_request(guest.buffer[:end])
         if request.path != "/ws":
@@ -153,17 +153,11 @@ class Lobby:
             self._await_connect(fd, guest, greeting, surplus)
             return
         try:
-            arrival = self._identify(guest, hello.token)
+            arrival = self._identify(guest, hello.token, hello.inbox)
         except TokenRefused as refused:
             self._leave(fd, "token")
             self._poller.finish(fd, greeting + encode_close(refused.close, refused.reason))
             return
-        arrival.device, arrival.cursor, arrival.epoch, arrival.start = (
-            hello.device,
-            hello.cursor,
-            hello.epoch,
-            hello.start,
-        )
         arrival.greeting, arrival.surplus = greeting, surplus
         self._pass_on(fd, arrival)
 
@@ -223,15 +217,14 @@ class Lobby:
             raise TokenRefused(error.close or Close.TOKEN_INVALID, error.reason) from None
         except UpgradeRefused as refused:
             raise TokenRefused(Close.BAD_MESSAGE, refused.reason) from None
-        arrival = self._identify(guest, message.token)
-        arrival.device, arrival.cursor, arrival.epoch, arrival.start = inbox
+        arrival = self._identify(guest, message.token, inbox)
         arrival.surplus = guest.buffer
         if self._poller.is_parked(fd):
             # It asks pings and reads no pongs: only sockets with nothing parked can be handed off.
             raise TokenRefused(Close.SLOW_CLIENT, "the client does not read")
         self._pass_on(fd, arrival)
 
-    def _identify(self, guest: _Guest, token: str) -> Arrival:
+    def _identify(self, guest: _Guest, token: str, inbox: Inbox) -> Arrival:
         claims = self._tenants.check_token(token)
         return Arrival(
             claims.tenant,
@@ -240,6 +233,7 @@ class Lobby:
             claims.tags,
             pack_address(guest.address),
             guest.agent[:128],
+            *inbox,
             format=guest.format,
         )
 

@@ -93,7 +93,7 @@ class SessionManager:
             limits=self._limits,
             device=UNSET if arrival.device is None else arrival.device,
         )
-        self._poller.write(fd, arrival.greeting + FORMATS[session.format].frame(welcome))
+        self._write(fd, arrival.greeting + FORMATS[session.format].frame(welcome))
         return session
 
     def send(self, session: ChannelSession, message: FromServer) -> None:
@@ -102,7 +102,7 @@ class SessionManager:
 
     def write(self, session: ChannelSession, frame: bytes) -> None:
         """Write a frame to a session; one that does not read is closed with SLOW_CLIENT."""
-        if not self._poller.write(session.fd, frame):
+        if not self._write(session.fd, frame):
             self.close(session, Close.SLOW_CLIENT)
 
     def close(self, session: ChannelSession, code: Close, reason: str = "") -> None:

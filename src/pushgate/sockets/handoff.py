@@ -43,7 +43,8 @@ def open_channel() -> tuple[socket.socket, socket.socket]:
 class HandOffs:
     """Sends sockets to the other workers and receives theirs.
 
-    `on_arrival(fd, record)` takes over a received descriptor. Sends are gathered over a batch of the poller's events.
+    `on_arrival(fd, record)` takes over a received descriptor; it is closed when that raises. Sends are gathered over a
+    batch of the poller's events.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class HandOffs:
             self._on_arrival(fd, record)
         except Exception:
             _log.exception("a connection could not be taken over")
-            self._poller.close(fd)
+            os.close(fd)
 
     def _send_packet(self, channel: socket.socket, waiting: list[tuple[int, bytes]]) -> int:
         count = size = 0
