@@ -90,6 +90,8 @@ def test_environment_takes_the_keys_type() -> None:
     assert config.node.workers == 4
     assert config.management.demo is True
     assert load(environ={"PUSHGATE_MANAGEMENT_DEMO": "0"}).management.demo is False
+    proxies = load(environ={"PUSHGATE_CLIENTS_TRUSTED_PROXIES": "10.0.0.0/8, ::1,"}).clients.trusted_proxies
+    assert proxies == ["10.0.0.0/8", "::1"], "a list is written with commas"
     assert config.bus.nats_server == ""
     assert config.log.style == "json"
 
@@ -124,11 +126,15 @@ def test_variables_of_commands_are_no_settings() -> None:
         ("[[clients]]", "clients: expected a table, got an array (FILE)"),
         ("tenants = 1", "tenants: expected a table, got 1 (FILE)"),
         ("[tenants]\nacme = 1", "tenants.acme: expected a table, got 1 (FILE)"),
-        ("[clinets]", "clinets: no such setting, expected one of node, clients, management, bus, log, tenants (FILE)"),
+        (
+            "[clinets]",
+            "clinets: no such setting, expected one of node, clients, management, limits, bus, log, tenants (FILE)",
+        ),
         ("[log]\nlvl = 1", "log.lvl: no such setting, expected one of level, style (FILE)"),
         (
             "[tenants.acme]\nkeys = 1",
-            "tenants.acme.keys: no such setting, expected one of api_keys, token_keys, require_exp (FILE)",
+            "tenants.acme.keys: no such setting, expected one of api_keys, token_keys, require_exp, connections,"
+            " pushes_per_second, max_message, max_batch (FILE)",
         ),
     ],
 )
@@ -292,5 +298,6 @@ def test_what_is_shown() -> None:
     key = TokenKeyConfig(algorithm="HS256", secret="hush")
     assert repr(key) == ("TokenKeyConfig(algorithm='HS256', kid='', secret='***', public_key='', public_key_file='')")
     assert repr(TenantConfig(api_keys=[HASH])) == (
-        "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], require_exp=True)"
+        "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], require_exp=True, connections=0,"
+        " pushes_per_second=0, max_message=0, max_batch=1000)"
     )

@@ -27,6 +27,9 @@ Seconds = Annotated[float, Meta(gt=0, le=86400)]
 NAME = r"\A[A-Za-z0-9_-]{1,64}\Z"
 """What tenants and the bus prefix may be called; \\Z and not $, which would let a newline pass at the end."""
 
+NODE_NAME = r"\A[A-Za-z0-9._-]{0,64}\Z"
+"""What a node may be called; empty stands for the host's name."""
+
 HIDDEN = "***"
 """What stands for a secret wherever a configuration is shown."""
 
@@ -34,14 +37,17 @@ HIDDEN = "***"
 class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[node]`: this host's processes.
 
-    `workers` share 256 shards, so a power of two shares them evenly; 0 means one a core. `data_dir` holds keys, lock
-    and the files of the embedded server. `stop_grace` is how many seconds clients are given to take their last
-    bytes when the node stops.
+    `name` tells this node from others of its cluster; empty means the host's name. `workers` share 256 shards, so a
+    power of two shares them evenly; 0 means one a core. `data_dir` holds keys, lock and the files of the embedded
+    server. `stop_grace` is how many seconds clients are given to take their last bytes when the node stops. A worker
+    that is stuck for `watchdog` seconds is killed and started again.
     """
 
+    name: Annotated[str, Meta(pattern=NODE_NAME)] = ""
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     data_dir: str = "pushgate-data"
     stop_grace: Seconds = 5.0
+    watchdog: Seconds = 60.0
 
 
 class ClientsConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +57,11 @@ class ClientsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     `connect` message. `sessions_per_user` is the cap per node: the oldest is closed. An idle client is pinged
     after `ping_interval` and dropped when it stays silent for `pong_timeout` more. `write_bound` is how much
     may be parked for a client that does not read before live messages to it are dropped and it is closed.
-    `compression` accepts permessage-deflate from clients that offer it.
+    `compression` accepts permessage-deflate from clients that offer it. `tls_certificate` (a chain) and `tls_key` are
+    paths of PEM files; with them the port speaks TLS 1.2 and later, alone. `origins` are those that browsers may
+    come from, as in `https://app.example.com` or `https://*.example.com`; none means any, since a token is
+    required and no cookie counts. `trusted_proxies` are addresses or networks, whose word for the client's address is
+    taken: `proxy_header` says in which form it comes (PROXY protocol: version 1 or 2, required of them).
     """
 
     host: str = "127.0.0.1"
@@ -64,13 +74,19 @@ class ClientsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     pong_timeout: Seconds = 15.0
     write_bound: Annotated[int, Meta(ge=4096)] = 1024 * 1024
     compression: bool = True
+    tls_certificate: str = ""
+    tls_key: str = ""
+    origins: list[str] = field(default_factory=list)
+    trusted_proxies: list[str] = field(default_factory=list)
+    proxy_header: Literal["x-forwarded-for", "proxy-protocol"] = "x-forwarded-for"
 
 
 class ManagementConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[management]`: the port of the HTTP API, metrics and docs, for business systems and operators only.
 
     `max_body` is the largest push body in bytes. `keep_alive` is how many seconds an idle caller's connection
-    is kept. `demo` serves the page at `/demo`, with a push key in it, to this machine only.
+    is kept. `demo` serves the page at `/demo`, with a push key in it, to this machine only. `tls_certificate` and
+    `tls_key` are as for clients; with `tls_client_ca`, a PEM file too, callers need a certificate that it signed.
     """
 
     host: str = "127.0.0.1"
@@ -78,6 +94,28 @@ class ManagementConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_body: Annotated[int, Meta(ge=1024)] = 1024 * 1024
     keep_alive: Seconds = 75.0
     demo: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[limits]`: what strangers may take of this node. 0 means no limit of ours; each refusal is counted.
+
+    `connections` bounds all of them (the open files of the processes do so in any case), `connections_per_address`
+    those of one address; an IPv6 address counts as its /64, and trusted proxies do not count. Carriers put many
+    clients behind one address. `handshakes_per_second` bounds what the node begins in a second,
+    `handshakes_per_address` what one address does. Beyond that the answer is 503, or 429, with `Retry-After`. A
+    client that sends more than `messages_per_second` or `bytes_per_second`, ten seconds of them at once at the most,
+    is closed with 4506.
+    """
+
+    connections: Count = 0
+    connections_per_address: Count = 1000
+    handshakes_per_second: Count = 2000
+    handshakes_per_address: Count = 100
+    messages_per_second: Count = 50
+    bytes_per_second: Count = 64 * 1024
 
 
 class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,12 +175,17 @@ class TenantConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[tenants.NAME]`: one isolated application.
 
     `api_keys` are SHA-256 hashes of its API keys, written `sha256:<hex>`. `require_exp` refuses tokens that
-    never expire.
+    never expire. Its limits are per node, and 0 means none: `connections` open at once, `pushes_per_second`
+    (each push of a batch is one), `max_message` bytes of a push's data, `max_batch` pushes in a batch.
     """
 
     api_keys: list[Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]] = field(default_factory=list)
     token_keys: list[TokenKeyConfig] = field(default_factory=list)
     require_exp: bool = True
+    connections: Count = 0
+    pushes_per_second: Count = 0
+    max_message: Count = 0
+    max_batch: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: of a hash only as much as tells it from others."""
@@ -158,6 +201,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     node: NodeConfig = field(default_factory=NodeConfig)
     clients: ClientsConfig = field(default_factory=ClientsConfig)
     management: ManagementConfig = field(default_factory=ManagementConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     bus: BusConfig = field(default_factory=BusConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tenants: dict[Annotated[str, Meta(pattern=NAME)], TenantConfig] = field(default_factory=dict)
@@ -222,7 +266,10 @@ def _environment(environ: Mapping[str, str]) -> list[tuple[str, Any, str]]:
                 f"{variable}: no such setting, expected PUSHGATE_SECTION_KEY, as in PUSHGATE_CLIENTS_PORT"
             )
         name, origin = f"{section}.{key}", f"environment {variable}"
-        found.append((name, _convert(types[key], text, name, {name: origin}, strict=False), origin))
+        value: Any = text
+        if get_origin(types[key]) is list:
+            value = [item.strip() for item in text.split(",") if item.strip()]
+        found.append((name, _convert(types[key], value, name, {name: origin}, strict=False), origin))
     return found
 
 

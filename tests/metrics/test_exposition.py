@@ -3,15 +3,26 @@ import platform
 from prometheus_client.parser import text_string_to_metric_families
 
 from pushgate import __version__
-from pushgate.metrics.catalogue import CATALOGUE, CLOSED, CONNECTIONS, DELIVERED, LOOP_LAG, WORKER_CPU, WORKER_MEMORY
+from pushgate.metrics.catalogue import (
+    CATALOGUE,
+    CLOSED,
+    CONNECTIONS,
+    DELIVERED,
+    LOOP_LAG,
+    TENANT_CATALOGUE,
+    TENANT_CONNECTIONS,
+    TENANT_PUSHES,
+    WORKER_CPU,
+    WORKER_MEMORY,
+)
 from pushgate.metrics.exposition import CONTENT_TYPE, expose
-from pushgate.metrics.rows import Rows, observe
+from pushgate.metrics.rows import Rows, observe, tenant_slot
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
 
-def samples(rows: Rows) -> dict[Sample, float]:
-    families = text_string_to_metric_families(expose(rows).decode())
+def samples(rows: Rows, tenants: dict[str, int] | None = None) -> dict[Sample, float]:
+    families = text_string_to_metric_families(expose(rows, tenants or {}).decode())
     return {
         (sample.name, tuple(sample.labels.items())): sample.value for family in families for sample in family.samples
     }
@@ -45,8 +56,8 @@ def test_histograms() -> None:
 
 
 def test_everything_is_there_with_its_kind_and_help() -> None:
-    families = {family.name: family for family in text_string_to_metric_families(expose(Rows(1)).decode())}
-    for metric in CATALOGUE:
+    families = {family.name: family for family in text_string_to_metric_families(expose(Rows(1), {}).decode())}
+    for metric in (*CATALOGUE, *TENANT_CATALOGUE):
         family = families[f"pushgate_{metric.name.removesuffix('_total')}"]
         assert (family.type, family.documentation) == (metric.kind, metric.help)
 
@@ -66,3 +77,17 @@ def test_a_workers_own_metrics_are_told_apart() -> None:
     assert seen["pushgate_worker_memory_bytes", (("worker", "1"),)] == 1001
     assert seen["pushgate_worker_cpu_seconds_total", (("worker", "0"),)] == 1.5
     assert ("pushgate_worker_memory_bytes", (("worker", "2"),)) not in seen, "the supervisor is no worker"
+
+
+def test_tenants_are_told_apart_and_no_counter_falls_with_a_worker() -> None:
+    rows = Rows(2)
+    for index, row in enumerate((rows.row(0), rows.row(1))):
+        row[tenant_slot(3, TENANT_CONNECTIONS)] = 10 + index
+        row[tenant_slot(3, TENANT_PUSHES)] = 100 + index
+        row[tenant_slot(1023, TENANT_CONNECTIONS)] = 7
+    rows.clear_gauges(1)
+    seen = samples(rows, {"acme": 3, "last": 1023, "empty": 0})
+    assert seen["pushgate_tenant_connections", (("tenant", "acme"),)] == 10
+    assert seen["pushgate_tenant_connections", (("tenant", "last"),)] == 7
+    assert seen["pushgate_tenant_connections", (("tenant", "empty"),)] == 0
+    assert seen["pushgate_tenant_pushes_accepted_total", (("tenant", "acme"),)] == 201

@@ -73,6 +73,11 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
     return Histogram(first, buckets)
 
 
+def window() -> int:
+    """Return the first of the two slots of a `rows.Window`; no metric shows them."""
+    return _take(2)
+
+
 CONNECTIONS = _gauge("connections", "Channel sessions open now")
 USERS = _gauge("users", "Users with a session on this node now")
 LOBBY = _gauge("lobby", "Connections whose handshake is not done")
@@ -133,4 +138,31 @@ WORKER_MEMORY = _of_worker("gauge", "worker_memory_bytes", "Resident memory of a
 WORKER_RESTARTS = _counter("worker_restarts_total", "Workers started again after they died")
 NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
 
-SLOTS = _taken
+HANDSHAKES = window()
+"""The handshakes that this node began within the second."""
+
+NODE_SLOTS = _taken
+"""Slots of a row that stand for the node as a whole; behind them come TENANT_SLOTS for each tenant."""
+
+MAX_TENANTS = 1024
+"""Tenants that a node can have: each has slots in every row, and its name in metrics."""
+
+_taken = 0
+TENANT_CATALOGUE: list[Metric] = []
+"""The metrics told apart by tenant. Their slots are counted from where a tenant's begin."""
+
+
+def _of_tenant(kind: Literal["counter", "gauge"], name: str, text: str) -> int:
+    slot = _take(1)
+    TENANT_CATALOGUE.append(Metric(name, kind, text, "tenant", {"": slot}))
+    return slot
+
+
+TENANT_CONNECTIONS = _of_tenant("gauge", "tenant_connections", "Channel sessions of a tenant open now")
+TENANT_USERS = _of_tenant("gauge", "tenant_users", "Users of a tenant with a session on this node now")
+TENANT_PUSHES = _of_tenant("counter", "tenant_pushes_accepted_total", "Pushes of a tenant answered 2xx")
+TENANT_DELIVERED = _of_tenant("counter", "tenant_messages_delivered_total", "Messages of a tenant written to a session")
+TENANT_WINDOW = window()
+"""The pushes that a tenant made within the second."""
+
+TENANT_SLOTS = _taken

@@ -1,7 +1,7 @@
 """The rows as text for Prometheus: one answer for the whole node, whichever worker is asked."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
@@ -9,36 +9,48 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from pushgate import __version__
-from pushgate.metrics.catalogue import CATALOGUE, Metric
-from pushgate.metrics.rows import Rows
+from pushgate.metrics.catalogue import CATALOGUE, TENANT_CATALOGUE, Metric
+from pushgate.metrics.rows import Rows, tenant_slot
 
 PREFIX = "pushgate_"
 CONTENT_TYPE = "text/plain; version=0.0.4"
 """The media type of what `expose` returns; its charset is UTF-8."""
 
 
-def expose(rows: Rows) -> bytes:
-    """Return every metric of the catalogue, summed over all rows, and build information, as text for Prometheus."""
-    text: bytes = generate_latest(_Node(rows))
+def expose(rows: Rows, tenants: Mapping[str, int]) -> bytes:
+    """Return every metric of the catalogue, summed over all rows, and build information, as text for Prometheus.
+
+    `tenants` are the numbers of the tenants, by name.
+    """
+    text: bytes = generate_latest(_Node(rows, tenants))
     return text
 
 
 class _Node(Collector):
     """The rows as families of the Prometheus client, which knows the text format."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, tenants: Mapping[str, int]) -> None:
         self._rows = rows
+        self._tenants = tenants
 
     def collect(self) -> Iterator[Family]:
         for metric in CATALOGUE:
             yield _histogram(metric, self._rows) if metric.kind == "histogram" else _numbers(metric, self._rows)
+        for metric in TENANT_CATALOGUE:
+            family = _KINDS[metric.kind](PREFIX + metric.name, metric.help, labels=[metric.label])
+            for name, number in self._tenants.items():
+                family.add_metric([name], self._rows.total(tenant_slot(number, metric.slots[""])))
+            yield family
         build = GaugeMetricFamily(f"{PREFIX}build_info", "What runs", labels=["version", "python"])
         build.add_metric([__version__, platform.python_version()], 1)
         yield build
 
 
+_KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+
+
 def _numbers(metric: Metric, rows: Rows) -> Family:
-    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    kind = _KINDS[metric.kind]
     if metric.per_worker:
         family = kind(PREFIX + metric.name, metric.help, labels=["worker"])
         for index in range(rows.count - 1):
