@@ -46,7 +46,10 @@ class _Node(Collector):
         yield build
 
 
-_KINDS = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+_KINDS: dict[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+}
 
 
 def _numbers(metric: Metric, rows: Rows) -> Family:
