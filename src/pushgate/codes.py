@@ -91,6 +91,7 @@ PROBLEMS: dict[str, ProblemKind] = {
     "method_not_allowed": ProblemKind(405, "Method not allowed", "use a method that `Allow` names"),
     "too_large": ProblemKind(413, "Over the size limit", "send less"),
     "unsupported_media_type": ProblemKind(415, "Unsupported content type", "send JSON, or a push as MessagePack"),
+    "rate_limited": ProblemKind(429, "Over the tenant's rate", "try again after `Retry-After`, or push less"),
     "internal_error": ProblemKind(500, "A fault in the gateway", "try again; report it"),
     "not_implemented": ProblemKind(501, "Not built yet", "do not use this yet"),
     "bus_unavailable": ProblemKind(503, "The bus is away", "try again after `Retry-After`"),

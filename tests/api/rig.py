@@ -3,21 +3,23 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import httpx
 import uvloop
 from litestar.types import ControllerRouterHandler
+from msgspec import structs
 
 from pushgate.api.app import build_app
 from pushgate.api.context import ApiContext
 from pushgate.api.server import ApiServer
 from pushgate.bus.base import Parcel, Receive
-from pushgate.config import Config, ManagementConfig
+from pushgate.config import Config, ManagementConfig, TenantConfig
 from pushgate.errors import Problem
 from pushgate.messages.push import Push, decode_push
 from pushgate.metrics.rows import Rows
+from pushgate.tenants.registry import Quota, Tenants, hash_api_key
 
 KEY = "key-of-acme"
 AUTH = {"authorization": f"Bearer {KEY}"}
@@ -52,8 +54,28 @@ class FakeBus:
 
 
 class FakeTenants:
+    """`config` may be changed, as a reload does."""
+
+    def __init__(self) -> None:
+        self.config = TenantConfig(api_keys=[hash_api_key(KEY)])
+        self._real = Tenants({"acme": self.config})
+
+    @property
+    def generation(self) -> int:
+        return self._real.generation
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        return self._real.numbers
+
+    def quota_of(self, tenant: str) -> Quota | None:
+        return self._real.quota_of(tenant)
+
+    def load(self, **settings: Any) -> None:
+        self._real.load({"acme": structs.replace(self.config, **settings)})
+
     def tenant_of_key(self, api_key: bytes) -> str | None:
-        return "acme" if api_key == KEY.encode() else None
+        return self._real.tenant_of_key(api_key)
 
     def sign_token(self, tenant: str, uid: str, ttl: int, tags: Sequence[str]) -> tuple[str, int]:
         if uid == "forbidden":
@@ -68,6 +90,7 @@ class Rig:
 
     def __init__(self, extra_routes: Sequence[ControllerRouterHandler] = (), **management: Any) -> None:
         self.bus = FakeBus()
+        self.tenants = FakeTenants()
         self.rows = Rows(2)
         self.reasons: list[str] = []
         self.loop = uvloop.new_event_loop()
@@ -76,7 +99,7 @@ class Rig:
         self.port: int = self.listener.getsockname()[1]
         self.context = ApiContext(
             Config(management=ManagementConfig(**management)),
-            FakeTenants(),
+            self.tenants,
             self.bus,
             self.rows,
             self.rows.row(0),

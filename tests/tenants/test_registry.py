@@ -200,3 +200,38 @@ def test_nothing_shows_a_secret() -> None:
     assert SECRET not in repr(tenants) + repr(vars(tenants))
     with pytest.raises(TokenRefused):
         tenants.check_token("x")
+
+
+def test_another_load_takes_the_place_of_the_one_before() -> None:
+    tenants = Tenants({"a": TenantConfig(token_keys=[hs256()], api_keys=[hash_api_key("one")]), "b": TenantConfig()})
+    numbers = tenants.numbers
+    tenants.load(
+        {"c": TenantConfig(api_keys=[hash_api_key("two")]), "a": TenantConfig(token_keys=[hs256(OTHER_SECRET)])}
+    )
+    assert tenants.generation == 2
+    assert tenants.check_token(forge({"tenant": "a"}, sign=hmac_with(OTHER_SECRET)))
+    assert refused(tenants, forge({"tenant": "a"}))[1] == "wrong signature"
+    assert (tenants.tenant_of_key(b"one"), tenants.tenant_of_key(b"two")) == (None, "c")
+    assert tenants.quota_of("b") is None
+    assert numbers == {"a": 0, "b": 1, "c": 2}, "a number is never given to another"
+
+
+def test_a_load_that_fails_changes_nothing() -> None:
+    tenants = Tenants({"a": TenantConfig(token_keys=[hs256()], pushes_per_second=7)})
+    with pytest.raises(ConfigError, match=r"^tenants\.b\.token_keys\[0\]\.secret: "):
+        tenants.load({"a": TenantConfig(), "b": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="short")])})
+    assert tenants.check_token(forge({"tenant": "a"}))
+    quota = tenants.quota_of("a")
+    assert quota is not None
+    assert quota.pushes_per_second == 7
+    assert (tenants.numbers, tenants.generation) == ({"a": 0}, 1)
+
+
+def test_there_are_only_so_many_numbers() -> None:
+    tenants = Tenants({f"t{number}": TenantConfig() for number in range(1000)})
+    tenants.load({f"u{number}": TenantConfig() for number in range(24)})
+    assert sorted(tenants.numbers.values()) == list(range(1024))
+    with pytest.raises(ConfigError, match=r"^tenants: expected at most 1024 names, .*, got 1025"):
+        tenants.load({"one-more": TenantConfig()})
+    tenants.load({"t5": TenantConfig(), "u23": TenantConfig()})
+    assert tenants.numbers["u23"] == 1023

@@ -1,15 +1,27 @@
 """What a request may reach: one object per worker, made after the fork and given to the application built before it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from pushgate.bus.base import Bus
 from pushgate.config import Config
 from pushgate.metrics.rows import Row, Rows
+from pushgate.tenants.registry import Quota
 
 
 class TenantKeys(Protocol):
     """What the API asks of the tenants."""
+
+    @property
+    def generation(self) -> int:
+        """How often they were loaded: what was learnt before may not hold any more."""
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """Their numbers, by name."""
+
+    def quota_of(self, tenant: str) -> Quota | None:
+        """Return what a tenant may take, or None for one that does not exist (any more)."""
 
     def tenant_of_key(self, api_key: bytes) -> str | None:
         """Return the tenant that an API key belongs to, or None."""

@@ -11,9 +11,13 @@ class Keys:
         self._tenants = tenants
         # Hashing a key costs more than the rest of admitting. Only good headers are kept: there are few.
         self._known: dict[bytes, str] = {}
+        self._generation = tenants.generation
 
     def admit(self, authorization: bytes | None) -> str:
         """Return the tenant of an `Authorization` header. Raises Problem 401."""
+        if self._generation != self._tenants.generation:
+            self._known.clear()
+            self._generation = self._tenants.generation
         tenant = self._known.get(authorization) if authorization is not None else None
         return self._tenant_of(authorization) if tenant is None else tenant
 

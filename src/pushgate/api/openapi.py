@@ -128,7 +128,7 @@ def _problems(codes: Iterable[str]) -> dict[str, Any]:
         described["description"] += f"{title} (`{code}`): {caller}. "
         if status == 401:
             described["headers"] = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
-        if status == 503:
+        if status in (429, 503):
             described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return answers
 

@@ -4,7 +4,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
 from random import getrandbits
-from time import time_ns
+from time import monotonic, time_ns
 from typing import NamedTuple
 
 from msgspec import UNSET, Raw, json, msgpack
@@ -24,6 +24,7 @@ from pushgate.messages.device import is_device
 from pushgate.messages.push import Push, encode_push
 from pushgate.messages.shard import shard_of
 from pushgate.metrics.catalogue import PUSHES, PUSHES_REFUSED
+from pushgate.tenants.registry import Quota
 
 PUSH_PATH = "/v1/push"
 DEFAULT_TTL = 3600
@@ -54,6 +55,7 @@ class PushRoute:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
         self._row = context.row
+        self._tenants = context.tenants
         self._keys = Keys(context.tenants)
         self.max_body = context.config.management.max_body
 
@@ -75,6 +77,7 @@ class PushRoute:
             push = to_push(tenant, wanted, form.say)
             if push.qos == "reliable":
                 raise Problem("not_implemented", "reliable pushes are not built yet; `live` ones are")
+            quota = self.charge(tenant, (push,))
             parcels = to_parcels(push)
             await self._context.bus.publish(parcels)
         except Problem as problem:
@@ -84,7 +87,29 @@ class PushRoute:
         except Exception as error:
             return self.refuse(internal_error(error))
         row[_EVERYONE if push.uids is None else _USERS if wanted.user is UNSET else _USER] += 1
+        row[quota.pushes_slot] += 1
         return Answer(202, form.encode(PushAccepted(push.id)), (), form.media)
+
+    def charge(self, tenant: str, pushes: Sequence[Push]) -> Quota:
+        """Count pushes against their tenant's quota, all of them or none, and return the quota.
+
+        Raises Problem: 413 for a message over the tenant's size, 429 for pushes over its rate, 401 when the
+        tenant is gone since its key was looked at.
+        """
+        quota = self._tenants.quota_of(tenant)
+        if quota is None:
+            raise Problem("unauthorized", "no tenant has this API key")
+        if quota.max_message:
+            largest = max(len(push.data) for push in pushes)
+            if largest > quota.max_message:
+                raise Problem(
+                    "too_large",
+                    f"the data is {largest} bytes, and this tenant's messages have {quota.max_message} at most",
+                )
+        limit = quota.pushes_per_second
+        if limit and not self._context.rows.take(self._row, quota.window, len(pushes), limit, int(monotonic())):
+            raise Problem("rate_limited", f"this tenant pushes {limit} times a second at most", retry_after=1)
+        return quota
 
     def refuse(self, problem: Problem) -> Answer:
         """Return the answer to a push that is not taken, and count it."""

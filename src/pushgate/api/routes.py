@@ -50,6 +50,7 @@ PUSH = Operation(
         "unauthorized",
         "too_large",
         "unsupported_media_type",
+        "rate_limited",
         "internal_error",
         "not_implemented",
         "bus_unavailable",
@@ -158,7 +159,7 @@ async def readyz(request: AnyRequest) -> Alive:
 async def metrics(request: AnyRequest) -> Response[bytes]:
     """Return the metrics of the node."""
     context: ApiContext = request.app.state.context
-    return Response(expose(context.rows, {}), media_type=CONTENT_TYPE)
+    return Response(expose(context.rows, context.tenants.numbers), media_type=CONTENT_TYPE)
 
 
 ROUTES = (push, make_token, healthz, readyz, metrics)

@@ -10,8 +10,22 @@ from msgspec import ValidationError, convert, json
 
 from pushgate.config import TenantConfig
 from pushgate.errors import ConfigError, Problem
+from pushgate.metrics.catalogue import MAX_TENANTS, TENANT_CONNECTIONS, TENANT_PUSHES, TENANT_WINDOW
+from pushgate.metrics.rows import tenant_slot
 from pushgate.tenants.keys import Key, load_key
 from pushgate.tenants.tokens import MAX_TIME, Claims, Payload, explain, read_claims, refuse, split_token
+
+
+class Quota(NamedTuple):
+    """What a tenant may take of a node, 0 for no limit (as in `TenantConfig`), and where the rows count it."""
+
+    connections: int
+    pushes_per_second: int
+    max_message: int
+    max_batch: int
+    connections_slot: int
+    pushes_slot: int
+    window: int
 
 
 class _Tenant(NamedTuple):
@@ -26,13 +40,38 @@ _UNKNOWN = _Tenant({}, None, require_exp=True)
 class Tenants:
     """All tenants of a node, isolated from each other: a key of one never speaks for another.
 
-    Everything is prepared here, once; nothing is read or fetched later. Raises ConfigError that names the
+    Everything is prepared by `load`; nothing is read or fetched later. Raises ConfigError that names the
     setting, as in `tenants.acme.token_keys[0].secret`.
+
+    `numbers` has each tenant's number by its name: where the rows count it, the same in every process that loaded
+    the same configurations. A number is never given to another name. `generation` counts the loads.
     """
 
     def __init__(self, tenants: Mapping[str, TenantConfig]) -> None:
-        self._tenants = {name: _load_tenant(name, config) for name, config in tenants.items()}
-        self._api_keys = _load_api_keys(tenants)
+        self.numbers: dict[str, int] = {}
+        self.generation = 0
+        self.load(tenants)
+
+    def load(self, tenants: Mapping[str, TenantConfig]) -> None:
+        """Have these tenants in place of those before. Raises ConfigError, and then those before stay."""
+        loaded = {name: _load_tenant(name, config) for name, config in tenants.items()}
+        api_keys = _load_api_keys(tenants)
+        new = [name for name in tenants if name not in self.numbers]
+        if len(self.numbers) + len(new) > MAX_TENANTS:
+            raise ConfigError(
+                f"tenants: expected at most {MAX_TENANTS} names, those removed since the start among them,"
+                f" got {len(self.numbers) + len(new)}"
+            )
+        for name in new:
+            self.numbers[name] = len(self.numbers)
+        self._tenants = loaded
+        self._api_keys = api_keys
+        self._quotas = {name: _quota(self.numbers[name], config) for name, config in tenants.items()}
+        self.generation += 1
+
+    def quota_of(self, tenant: str) -> Quota | None:
+        """Return what a tenant may take, or None for one that does not exist (any more)."""
+        return self._quotas.get(tenant)
 
     def check_token(self, token: str) -> Claims:
         """Return what a client's token says.
@@ -103,6 +142,11 @@ def _load_tenant(name: str, config: TenantConfig) -> _Tenant:
         if key.symmetric and signer is None:
             signer = key
     return _Tenant(keys, signer, config.require_exp)
+
+
+def _quota(number: int, config: TenantConfig) -> Quota:
+    slots = (tenant_slot(number, slot) for slot in (TENANT_CONNECTIONS, TENANT_PUSHES, TENANT_WINDOW))
+    return Quota(config.connections, config.pushes_per_second, config.max_message, config.max_batch, *slots)
 
 
 def _load_api_keys(tenants: Mapping[str, TenantConfig]) -> dict[str, str]:
