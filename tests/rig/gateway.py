@@ -17,7 +17,7 @@ from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.router import Router
 from pushgate.messages.push import Push, encode_push
 from pushgate.metrics.catalogue import CATALOGUE
-from pushgate.metrics.rows import Rows
+from pushgate.metrics.rows import Rows, tenant_slot
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
@@ -38,6 +38,14 @@ def make_token(user: str, tenant: str = "default", ttl: float = 3600, **claims: 
     return jwt.encode(payload, SECRETS[tenant], "HS256")
 
 
+def make_tenants(**settings: Any) -> dict[str, TenantConfig]:
+    """Return the tenants of the rig, each with these settings."""
+    return {
+        name: TenantConfig(token_keys=[TokenKeyConfig("HS256", secret=secret)], **settings)
+        for name, secret in SECRETS.items()
+    }
+
+
 class Gateway:
     """A worker without its process. `tick(n)` lets n heartbeat ticks pass at once."""
 
@@ -46,14 +54,9 @@ class Gateway:
         self.config = structs.replace(ClientsConfig(), **settings)
         self.rows = Rows(1)
         self.row = self.rows.row(0)
-        tenants = Tenants(
-            {
-                name: TenantConfig(token_keys=[TokenKeyConfig("HS256", secret=secret)])
-                for name, secret in SECRETS.items()
-            }
-        )
+        self.tenants = tenants = Tenants(make_tenants())
         self.poller = Poller(self.loop, self.config.write_bound, self.row)
-        self.sessions = SessionManager(self.poller, self.config, self.row)
+        self.sessions = SessionManager(self.poller, tenants, self.config, self.rows, self.row)
         self.inbound = Inbound(self.poller, self.sessions, tenants, self.config, self.row)
         self.sessions.handler = self.inbound
         self.heartbeat = Heartbeat(self.poller, self.sessions, self.config, self.row)
@@ -105,6 +108,10 @@ class Gateway:
         """Return the value of a metric."""
         (slots,) = (metric.slots for metric in CATALOGUE if metric.name == name)
         return self.row[slots[label]]
+
+    def count_of(self, tenant: str, slot: int) -> int:
+        """Return what this worker counted of a tenant, by the slot of the catalogue."""
+        return self.row[tenant_slot(self.tenants.numbers[tenant], slot)]
 
     async def until(self, condition: Callable[[], bool], patience: float = 10.0) -> None:
         """Wait until something is so."""

@@ -12,7 +12,7 @@ from math import ceil
 
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.log import get_logger
-from pushgate.metrics.catalogue import DELIVERED, DROPPED, PUSH_TO_WRITE, SENT_BYTES
+from pushgate.metrics.catalogue import DROPPED, PUSH_TO_WRITE
 from pushgate.metrics.rows import Row, observe
 
 SLICE = 256
@@ -130,5 +130,5 @@ class FanOut:
                 number = channel.format
                 frame = frames[number] or outgoing.fill(number)
             delivered += write(fd, frame)
-        self._row[DELIVERED] += delivered
-        self._row[SENT_BYTES] += sent + (delivered - counted) * len(frame)
+        if delivered:
+            self._sessions.count_written(tenant, delivered, sent + (delivered - counted) * len(frame))

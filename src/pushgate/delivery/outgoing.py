@@ -46,6 +46,9 @@ class Sessions(Protocol):
     def serial_of(self, fd: int) -> int:
         """The number of the session on a descriptor."""
 
+    def count_written(self, tenant: str, messages: int, size: int) -> None:
+        """Count messages of a tenant that were written, `size` bytes in all."""
+
     def write_live(self, fd: int, frame: bytes) -> bool:
         """Write a live message; False when it was dropped, and the client closed, because it does not read."""
 

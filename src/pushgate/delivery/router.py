@@ -7,7 +7,7 @@ from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.log import get_logger
 from pushgate.messages.push import decode_push
-from pushgate.metrics.catalogue import DELIVERED, DROPPED, PUSH_TO_WRITE, SENT_BYTES
+from pushgate.metrics.catalogue import DROPPED, PUSH_TO_WRITE
 from pushgate.metrics.rows import Row, observe
 
 _log = get_logger("delivery")
@@ -55,5 +55,5 @@ class Router:
             if write(channel.fd, frame):
                 delivered += 1
                 sent += len(frame)
-        self._row[DELIVERED] += delivered
-        self._row[SENT_BYTES] += sent
+        if delivered:
+            self._sessions.count_written(outgoing.push.tenant, delivered, sent)

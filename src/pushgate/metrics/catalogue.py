@@ -96,7 +96,7 @@ REFUSED = _counters(
     "handshakes_refused_total",
     "Handshakes that did not become a session, by reason",
     "reason",
-    ["malformed", "timeout", "token", "files", "not_websocket", "gone", "overloaded", "fault"],
+    ["malformed", "timeout", "token", "files", "not_websocket", "gone", "overloaded", "fault", "tenant_connections"],
 )
 HANDED_OFF = _counter("handoffs_total", "Sockets passed to the worker that owns their user")
 PUSHES = _counters("pushes_accepted_total", "Pushes answered 2xx, by target", "target", ["user", "users", "everyone"])

@@ -93,7 +93,7 @@ class Worker:
         self._cpu = 0  # microseconds that are in the row already
         self._next_tick = loop.time() + TICK
         self._poller = Poller(loop, config.clients.write_bound, row)
-        self._sessions = SessionManager(self._poller, config.clients, row)
+        self._sessions = SessionManager(self._poller, plan.tenants, config.clients, plan.rows, row)
         self._inbound = Inbound(self._poller, self._sessions, plan.tenants, config.clients, row)
         self._sessions.handler = self._inbound
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)

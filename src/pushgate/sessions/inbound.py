@@ -38,7 +38,7 @@ class Inbound:
         """Make a session of a connection that the lobby let go of, and read what it sent behind its handshake."""
         try:
             session = self._sessions.open(fd, arrival)
-            if arrival.surplus:
+            if session is not None and arrival.surplus:
                 self.feed(session, arrival.surplus)
         except Exception:
             # Neither the lobby nor the hand-off knows the session: who holds it lets go of all of it.

@@ -11,8 +11,20 @@ from pushgate.codes import Close
 from pushgate.config import ClientsConfig
 from pushgate.messages.client import FromServer, Limits, Reconnect, Welcome
 from pushgate.messages.formats import FORMATS
-from pushgate.metrics.catalogue import CLOSED, CONNECTIONS, DROPPED, OPENED, USERS
-from pushgate.metrics.rows import Row
+from pushgate.metrics.catalogue import (
+    CLOSED,
+    CONNECTIONS,
+    DELIVERED,
+    DROPPED,
+    OPENED,
+    REFUSED,
+    SENT_BYTES,
+    TENANT_CONNECTIONS,
+    TENANT_DELIVERED,
+    TENANT_USERS,
+    USERS,
+)
+from pushgate.metrics.rows import Row, Rows, tenant_slot
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.session import (
     ADDRESS_BYTES,
@@ -20,11 +32,13 @@ from pushgate.sessions.session import (
     ChannelSession,
     Columns,
     Description,
+    TenantSession,
     UserSession,
     show_address,
     show_session,
 )
 from pushgate.sockets.poller import Handler, Poller
+from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import encode_close
 
 ABNORMAL = "1006"
@@ -38,7 +52,7 @@ class SessionManager:
     descriptor and None where there is no session.
     """
 
-    def __init__(self, poller: Poller, config: ClientsConfig, row: Row) -> None:
+    def __init__(self, poller: Poller, tenants: Tenants, config: ClientsConfig, rows: Rows, row: Row) -> None:
         self.by_fd: list[ChannelSession | None] = [None] * 1024
         self.columns = Columns()
         self.agents = Agents()
@@ -48,38 +62,41 @@ class SessionManager:
         self._write = poller.write
         self._config = config
         self._limits = Limits(message=config.max_message)
+        self._rows = rows
         self._row = row
-        self._tenants: dict[str, dict[str, UserSession]] = {}
+        self._registry = tenants
+        self._tenants: dict[str, TenantSession] = {}
         # A session's number is unlike any other's, on this and other workers, and before a restart.
         self._serials = count(secrets.randbits(40) << 24)
 
     def find(self, tenant: str, uid: str) -> tuple[ChannelSession, ...]:
         """Return the live sessions of a user on this worker, the oldest first."""
-        users = self._tenants.get(tenant)
-        user = users.get(uid) if users is not None else None
+        known = self._tenants.get(tenant)
+        user = known.users.get(uid) if known is not None else None
         return user.channels if user is not None else ()
 
-    def open(self, fd: int, arrival: Arrival) -> ChannelSession:
+    def open(self, fd: int, arrival: Arrival) -> ChannelSession | None:
         """Make a session of a descriptor that the poller does not know yet, and greet it.
 
-        Over the cap of its user the oldest session is closed; so is an older one of the same device.
+        Over the cap of its user the oldest session is closed; so is an older one of the same device. None when the
+        tenant's quota of connections is used up, or the tenant gone: then the client was told, and is closed.
         """
-        tenant = sys.intern(arrival.tenant)  # there are few, and every token brings the name as a string of its own
-        users = self._tenants.setdefault(tenant, {})
-        user = users.get(arrival.uid)
-        if user is None:
-            user = users[arrival.uid] = UserSession(tenant, arrival.uid)
-            self._row[USERS] += 1
-        session = ChannelSession(fd, user, arrival.device, arrival.tags, arrival.format)
-        others = user.channels
-        user.channels = (*others, session)
-        if arrival.device is not None:
-            for older in others:
-                if older.device == arrival.device:
-                    self.close(older, Close.REPLACED)
-        excess = len(user.channels) - self._config.sessions_per_user
-        for older in user.channels[: max(0, excess)]:
+        for older in self._find_replaced(arrival):
             self.close(older, Close.REPLACED)
+        tenant = self._tenants.get(arrival.tenant) or self._add_tenant(arrival.tenant)
+        refusal = self._count_in(tenant)
+        if refusal is not None:
+            self._row[REFUSED["tenant_connections" if refusal == Close.OVERLOADED else "token"]] += 1
+            self._poller.add(fd, self._poller)
+            self._poller.finish(fd, arrival.greeting + encode_close(refusal))
+            return None
+        user = tenant.users.get(arrival.uid)
+        if user is None:
+            user = tenant.users[arrival.uid] = UserSession(tenant.name, arrival.uid)
+            self._row[USERS] += 1
+            self._row[tenant.users_slot] += 1
+        session = ChannelSession(fd, user, arrival.device, arrival.tags, arrival.format)
+        user.channels = (*user.channels, session)
         serial = self._record(fd, arrival)
         self.by_fd[fd] = session
         self._row[CONNECTIONS] += 1
@@ -148,6 +165,13 @@ class SessionManager:
         self.close(session, Close.SLOW_CLIENT)
         return False
 
+    def count_written(self, tenant: str, messages: int, size: int) -> None:
+        """Count messages of a tenant that were written, `size` bytes in all."""
+        row = self._row
+        row[DELIVERED] += messages
+        row[SENT_BYTES] += size
+        row[tenant_slot(self._registry.numbers[tenant], TENANT_DELIVERED)] += messages
+
     def describe(self, session: ChannelSession) -> Description:
         """Return what can be told of a session."""
         columns, fd = self.columns, session.fd
@@ -158,6 +182,34 @@ class SessionManager:
             address=show_address(bytes(columns.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES])),
             agent=self.agents.name_of(columns.agent[fd]),
         )
+
+    def _find_replaced(self, arrival: Arrival) -> list[ChannelSession]:
+        """Return the sessions that a new one takes the place of."""
+        others = self.find(arrival.tenant, arrival.uid)
+        device = arrival.device
+        replaced = [each for each in others if each.device == device] if device is not None else []
+        left = [each for each in others if each not in replaced] if replaced else others
+        excess = len(left) + 1 - self._config.sessions_per_user
+        return [*replaced, *left[:excess]] if excess > 0 else replaced
+
+    def _add_tenant(self, name: str) -> TenantSession:
+        number = self._registry.numbers[name]
+        slots = (tenant_slot(number, slot) for slot in (TENANT_CONNECTIONS, TENANT_USERS))
+        # Interned, since every token brings the name as a string of its own.
+        tenant = self._tenants[sys.intern(name)] = TenantSession(sys.intern(name), *slots)
+        return tenant
+
+    def _count_in(self, tenant: TenantSession) -> Close | None:
+        """Count one more connection of a tenant; returns why not when the node would then have more than its quota."""
+        quota = self._registry.quota_of(tenant.name)
+        if quota is None:
+            return Close.TOKEN_INVALID  # the token was good a moment ago, and a reload has taken the tenant away
+        slot = tenant.connections_slot
+        self._row[slot] += 1  # before the sum is taken: two workers at once are never both let in as the last one
+        if quota.connections and self._rows.total(slot) > quota.connections:
+            self._row[slot] -= 1
+            return Close.OVERLOADED
+        return None
 
     def _record(self, fd: int, arrival: Arrival) -> int:
         if fd >= len(self.by_fd):
@@ -181,9 +233,12 @@ class SessionManager:
         session.reader = None
         user = session.user
         user.channels = tuple(channel for channel in user.channels if channel is not session)
+        tenant = self._tenants[user.tenant]
+        self._row[tenant.connections_slot] -= 1
         if not user.channels:
-            del self._tenants[user.tenant][user.uid]
+            del tenant.users[user.uid]
             self._row[USERS] -= 1
+            self._row[tenant.users_slot] -= 1
         self._row[CONNECTIONS] -= 1
         self._row[CLOSED.get(code) or CLOSED["other"]] += 1
         return True

@@ -44,6 +44,18 @@ class UserSession:
         self.channels: tuple[ChannelSession, ...] = ()
 
 
+class TenantSession:
+    """All users of one tenant with a session on this worker, and where its row counts them."""
+
+    __slots__ = ("connections_slot", "name", "users", "users_slot")
+
+    def __init__(self, name: str, connections_slot: int, users_slot: int) -> None:
+        self.name = name
+        self.connections_slot = connections_slot
+        self.users_slot = users_slot
+        self.users: dict[str, UserSession] = {}
+
+
 class Description(NamedTuple):
     """What can be told of a session; `since` in seconds since 1970."""
 
