@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -192,8 +193,8 @@ def test_listen_prints_a_line_a_message(fake: type[FakePusher], keys: None, monk
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, bool]]:
     seen: list[tuple[Config, bool]] = []
 
-    def run(config: Config, zero_config: bool) -> int:
-        seen.append((config, zero_config))
+    def run(read: Callable[[], Config], zero_config: bool) -> int:
+        seen.append((read(), zero_config))
         return 0
 
     monkeypatch.setattr(node_run, "run", run)

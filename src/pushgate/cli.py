@@ -69,7 +69,7 @@ def run(
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
     log_style: Annotated[str | None, typer.Option(help="auto, console or json.")] = None,
 ) -> None:
-    """Run a node until SIGTERM.
+    """Run a node until SIGTERM; SIGHUP has it read its configuration anew.
 
     Settings come from the file, then PUSHGATE_SECTION_KEY variables, then these options; later ones win. Without a
     file it makes keys in the data directory, serves the demo page, and prints the page to open and a line to paste.
@@ -91,8 +91,7 @@ def run(
     }
     if config is None and "PUSHGATE_MANAGEMENT_DEMO" not in os.environ and demo is None:
         flags["management.demo"] = True
-    loaded = load(config, flags=flags)
-    raise typer.Exit(run_node(loaded, zero_config=config is None and not loaded.tenants))
+    raise typer.Exit(run_node(lambda: load(config, flags=flags), zero_config=config is None))
 
 
 @app.command()

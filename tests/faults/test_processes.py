@@ -186,10 +186,13 @@ async def test_who_is_welcome_after_a_restart_gets_every_push(make_node: MakeNod
 
 async def test_a_closed_terminal_stops_a_node_gracefully(make_node: MakeNode) -> None:
     node = make_node()
+    terminal, end = os.openpty()
+    node.terminal = end
     node.start()
+    os.close(end)
     client = await WsClient.join(node.clients_port, f"/ws?token={node.token('alice')}")
     nats = node.nats_pid
-    os.kill(node.pid, signal.SIGHUP)
+    os.close(terminal)  # the kernel sends SIGHUP to the session that it led
     assert (await client.receive())["type"] == "reconnect"
     assert (await client.receive_close())[0] == 4000
     await client.close()

@@ -1,10 +1,12 @@
 """A gateway in processes of its own: `pushgate run` on free ports, with fresh keys; and how to hurt it."""
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +40,8 @@ class RunningNode:
         self._options = options
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
+        self.terminal = -1
+        """A terminal that the node runs at, as the leader of its session; -1: none."""
 
     @property
     def api(self) -> str:
@@ -105,9 +109,18 @@ class RunningNode:
         environ.update({"PUSHGATE_NODE_STOP_GRACE": "1", **self._environ})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                command, cwd=self._log.parent, env=environ, stdout=subprocess.DEVNULL, stderr=log
+                command,
+                cwd=self._log.parent,
+                env=environ,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=self._take_terminal if self.terminal >= 0 else None,  # noqa: PLW1509
             )
         return self._process
+
+    def _take_terminal(self) -> None:
+        fcntl.ioctl(self.terminal, termios.TIOCSCTTY, 0)
 
     def stop(self) -> None:
         """Stop it as an operator does, by SIGTERM; what an injected fault left behind is ended too."""
@@ -134,6 +147,10 @@ class RunningNode:
         except (OSError, ValueError):
             pass  # none was started, or it is gone
 
+    def reload(self) -> None:
+        """Have it read its configuration anew, as an operator does."""
+        os.kill(self.pid, signal.SIGHUP)
+
     def log(self) -> str:
         """Return what it logged since it was started."""
         return self._log.read_text()
@@ -141,7 +158,7 @@ class RunningNode:
     def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the node ended: {self.log()}"
-        for line in self._log_lines():
+        for line in self.log_lines():
             if line["event"] == "ready":
                 self.clients_port, self.management_port = line["clients"][1], line["management"][1]
                 return self.answers_ready()
@@ -161,7 +178,8 @@ class RunningNode:
         keys: dict[str, str] = json.loads((self.data_dir / "keys.json").read_text())
         return keys
 
-    def _log_lines(self) -> Iterator[dict[str, Any]]:
+    def log_lines(self) -> Iterator[dict[str, Any]]:
+        """Return the lines of its log so far."""
         for line in self.log().splitlines(keepends=True):
             if line.startswith("{") and line.endswith("\n"):
                 yield json.loads(line)

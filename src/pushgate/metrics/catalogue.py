@@ -137,6 +137,12 @@ WORKER_CPU = _of_worker("counter", "worker_cpu_seconds_total", "CPU time of a wo
 WORKER_MEMORY = _of_worker("gauge", "worker_memory_bytes", "Resident memory of a worker, what it shares included")
 WORKER_RESTARTS = _counter("worker_restarts_total", "Workers started again after they died")
 NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
+RELOADS = _counters(
+    "config_reloads_total", "Reloads of the configuration, by what became of them", "result", ["done", "failed"]
+)
+LAST_RELOAD = _gauge(
+    "config_last_reload_timestamp_seconds", "When a reload was last taken on, in seconds since 1970; 0: not yet"
+)
 
 HANDSHAKES = window()
 """The handshakes that this node began within the second."""

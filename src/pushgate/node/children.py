@@ -6,6 +6,7 @@ import socket
 import sys
 
 from pushgate.log import get_logger
+from pushgate.node.reload import Settings, send_settings
 from pushgate.node.timers import BackOff
 from pushgate.node.worker import READY, STOP, WorkerPlan, run_worker
 
@@ -65,6 +66,14 @@ class Child:
                 self._control.send(STOP)
             except OSError:
                 pass  # it just died, and is buried next
+
+    def reload(self, settings: Settings) -> None:
+        """Give the worker new settings."""
+        if self._control is not None:
+            try:
+                send_settings(self._control, settings)
+            except OSError:
+                pass  # it just died; the one started in its place begins with them
 
     def kill(self, number: signal.Signals) -> None:
         """Send the worker a signal, if there is one."""

@@ -1,5 +1,6 @@
 """Running a node: what `pushgate run` does once the configuration is read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import structs
@@ -14,30 +15,37 @@ from pushgate.node.supervisor import Supervisor
 from pushgate.tenants.registry import hash_api_key, new_api_key
 
 
-def run(config: Config, zero_config: bool) -> int:
+def run(read: Callable[[], Config], zero_config: bool) -> int:
     """Run a node until it is told to stop; returns the exit status.
 
-    With `zero_config` the tenant `default` has the keys generated in the data directory, and how to use the node is
-    printed. Raises PushgateError for whatever keeps the node from starting.
+    `read` returns the configuration as it stands, now and at each reload. With `zero_config` the tenant `default` has
+    the keys generated in the data directory, and how to use the node is printed. Raises PushgateError for whatever
+    keeps the node from starting.
     """
+    config = read()
     log.set_up(config.log.level, config.log.style)
     data_dir = DataDir.open(Path(config.node.data_dir))
     try:
-        api_key = ""
         if zero_config:
             keys = data_dir.generated_keys()
             api_key = keys.api_key
             tenant = TenantConfig([hash_api_key(api_key)], [TokenKeyConfig("HS256", secret=keys.token_secret)])
-            config = structs.replace(config, tenants={"default": tenant})
-        elif config.management.demo:
-            config, api_key = _add_demo_key(config)
+        else:
+            api_key = new_api_key() if config.management.demo else ""
+
+        def prepare(config: Config) -> Config:
+            if zero_config:
+                return structs.replace(config, tenants={"default": tenant})
+            return _add_demo_key(config, api_key) if api_key else config
 
         def announce(clients: tuple[str, int], management: tuple[str, int]) -> None:
             if zero_config:
                 print_banner(clients, management, api_key, config)
 
+        config = prepare(config)
         return Supervisor(
             config,
+            lambda: prepare(read()),
             data_dir,
             lambda clients_port: demo_routes(api_key, clients_port) if config.management.demo else [],
             announce,
@@ -46,12 +54,11 @@ def run(config: Config, zero_config: bool) -> int:
         data_dir.close()
 
 
-def _add_demo_key(config: Config) -> tuple[Config, str]:
+def _add_demo_key(config: Config, key: str) -> Config:
     """Give the demo page an API key of its own, good until the node stops; configured ones are known as hashes only."""
     name = "default" if "default" in config.tenants else next(iter(config.tenants), None)
     if name is None:
         raise ConfigError("management.demo: expected a tenant to push for, got none configured")
-    key = new_api_key()
     tenant = config.tenants[name]
     tenant = structs.replace(tenant, api_keys=[*tenant.api_keys, hash_api_key(key)])
-    return structs.replace(config, tenants={**config.tenants, name: tenant}), key
+    return structs.replace(config, tenants={**config.tenants, name: tenant})

@@ -10,6 +10,7 @@ import resource
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 
 from litestar.types import ControllerRouterHandler
@@ -17,14 +18,15 @@ from litestar.types import ControllerRouterHandler
 from pushgate.api.app import build_app
 from pushgate.bus import create_bus
 from pushgate.config import Config
-from pushgate.errors import ConfigError, StartError
+from pushgate.errors import ConfigError, PushgateError, StartError
 from pushgate.log import get_logger
 from pushgate.messages.shard import SHARDS
-from pushgate.metrics.catalogue import NATS_RESTARTS, WORKER_RESTARTS
+from pushgate.metrics.catalogue import LAST_RELOAD, NATS_RESTARTS, RELOADS, WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.children import Child
 from pushgate.node.data_dir import DataDir
 from pushgate.node.nats_server import NatsServer, find_nats_server
+from pushgate.node.reload import name_fixed, settings_of, take_on
 from pushgate.node.timers import BackOff, Timers
 from pushgate.node.worker import WorkerPlan
 from pushgate.sockets.handoff import open_channel
@@ -51,12 +53,17 @@ class Supervisor:
     def __init__(
         self,
         config: Config,
+        reread: Callable[[], Config],
         data_dir: DataDir,
         extra_routes: Callable[[int], Sequence[ControllerRouterHandler]],
         announce: Announce,
     ) -> None:
-        """`extra_routes` is given the client port and returns what the API serves beside its own."""
+        """`extra_routes` is given the client port and returns what the API serves beside its own.
+
+        `reread` returns the configuration as it stands now, for a reload; it raises PushgateError.
+        """
         self._config = config
+        self._reread = reread
         self._announce: Announce | None = announce
         self._count = config.node.workers or len(os.sched_getaffinity(0))
         if config.bus.url.startswith("memory:") and self._count != 1:
@@ -83,6 +90,7 @@ class Supervisor:
         self._timers = Timers()
         self._selector = selectors.DefaultSelector()
         self._stopping = False
+        self._has_terminal = _has_terminal()
 
     def run(self) -> int:
         """Start everything and serve until told to stop; returns the exit status. Raises StartError."""
@@ -122,8 +130,13 @@ class Supervisor:
             numbers = set(self._signals.recv(4096))
         except BlockingIOError:
             return
-        if numbers & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+        if numbers & {signal.SIGTERM, signal.SIGINT}:
             self._stop()
+        if signal.SIGHUP in numbers:
+            if self._has_terminal and not _has_terminal():
+                self._stop()  # it was closed, which sends the same signal as whoever wants a reload
+            else:
+                self._reload()
         if signal.SIGCHLD in numbers:
             self._bury()
 
@@ -144,6 +157,28 @@ class Supervisor:
     def _kill_rest(self) -> None:
         for child in self._children:
             child.kill(signal.SIGKILL)
+
+    def _reload(self) -> None:
+        """Take on what may change of the configuration as it stands now; where it is wrong, keep the old one."""
+        if self._stopping:
+            return
+        try:
+            wanted = self._reread()
+            self._tenants.load(wanted.tenants)
+        except PushgateError as error:
+            self._row[RELOADS["failed"]] += 1
+            _log.error("the configuration is wrong: the one before stays", reason=str(error))
+            return
+        fixed = name_fixed(self._config, wanted)
+        if fixed:
+            _log.warning("some settings change with the next start only", settings=fixed)
+        settings = settings_of(wanted)
+        self._config = take_on(self._config, settings)
+        for child in self._children:
+            child.reload(settings)
+        self._row[RELOADS["done"]] += 1
+        self._row[LAST_RELOAD] = int(time.time())
+        _log.info("configuration reloaded", tenants=len(wanted.tenants))
 
     # Workers
 
@@ -251,6 +286,15 @@ def _raise_file_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a terminal that would take it along when it is closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _wake(number: int, frame: object) -> None:

@@ -7,13 +7,14 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvloop
 from litestar import Litestar
+from msgspec import DecodeError
 
 from pushgate.api.context import ApiContext
 from pushgate.api.server import ApiServer
@@ -35,11 +36,13 @@ from pushgate.metrics.catalogue import (
     WORKER_MEMORY,
 )
 from pushgate.metrics.rows import Rows, observe
+from pushgate.node.reload import read_settings
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.session import ChannelSession
 from pushgate.sockets.handoff import HandOffs
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
@@ -54,7 +57,8 @@ BUS_PATIENCE = 5.0
 """Seconds that clients wait at the door for the bus when a worker starts."""
 GC_THRESHOLDS = (50_000, 20, 50)
 """Sessions live long and make no cycles: collections are rare, and a full one is rarer."""
-SEND_AWAY_SLICE = 256
+WALK_SLICE = 256
+"""Descriptors looked at in one turn of the loop when all sessions are gone through."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 RECONNECT_SPREAD = 3.0
 """Seconds over which the clients of a stopping worker are told to come back."""
@@ -90,6 +94,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sent_away = False
+        self._expulsion: asyncio.Task[None] | None = None
         self._cpu = 0  # microseconds that are in the row already
         self._next_tick = loop.time() + TICK
         self._poller = Poller(loop, config.clients.write_bound, row)
@@ -143,12 +148,8 @@ class Worker:
         self._lobby.empty()
         self._handoffs.stop()
         answering = self._loop.create_task(self._api.stop(grace))
-        by_fd = self._sessions.by_fd
-        for start in range(0, len(by_fd), SEND_AWAY_SLICE):
-            for session in by_fd[start : start + SEND_AWAY_SLICE]:
-                if session is not None:
-                    self._sessions.send_away(session, round(random.uniform(0, RECONNECT_SPREAD), 3))  # noqa: S311
-            await asyncio.sleep(0)
+        async for session in self._walk_sessions():
+            self._sessions.send_away(session, round(random.uniform(0, RECONNECT_SPREAD), 3))  # noqa: S311
         self._sent_away = True
         try:
             await asyncio.wait_for(self._emptied.wait(), grace)
@@ -198,13 +199,41 @@ class Worker:
 
     def _hear_supervisor(self) -> None:
         try:
-            said = self._control.recv(16)
+            said, files, _, _ = socket.recv_fds(self._control, 16, 1)
         except BlockingIOError:
             return
         if not said:
             os._exit(1)  # the supervisor is gone: nobody may be served by an orphan
+        for file in files:
+            self._reload(file)
         if STOP in said:
             self._stopping.set()
+
+    def _reload(self, file: int) -> None:
+        """Take on settings that the supervisor has checked."""
+        try:
+            settings = read_settings(file)
+            self._plan.tenants.load(settings.tenants)
+        except (PushgateError, DecodeError) as error:
+            # A key file changed again since the supervisor read it: begin anew with what it has.
+            self._log.error("the worker cannot take on the new settings", reason=str(error))
+            os._exit(1)
+        self._expulsion = self._loop.create_task(self._expel_strangers())
+
+    async def _expel_strangers(self) -> None:
+        """Close the sessions of tenants that are gone."""
+        async for session in self._walk_sessions():
+            if self._plan.tenants.quota_of(session.user.tenant) is None:
+                self._sessions.close(session, Close.TOKEN_INVALID, "the tenant is gone")
+
+    async def _walk_sessions(self) -> AsyncIterator[ChannelSession]:
+        """Go through all sessions, in slices between which the loop does other things."""
+        by_fd = self._sessions.by_fd
+        for start in range(0, len(by_fd), WALK_SLICE):
+            for session in by_fd[start : start + WALK_SLICE]:
+                if session is not None:
+                    yield session
+            await asyncio.sleep(0)
 
     def _note_gap(self) -> None:
         self._row[BUS_GAPS] += 1

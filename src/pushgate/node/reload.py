@@ -1,0 +1,67 @@
+"""What a node takes on while it runs: which settings, and how they reach the workers.
+
+The supervisor reads and checks the configuration anew; the settings that may change then go to each worker through its
+control socket, as a file in memory. Everything else changes with the next start.
+"""
+
+import os
+import socket
+
+from msgspec import Struct, msgpack, structs
+
+from pushgate.config import Config, LimitsConfig, TenantConfig
+
+RELOAD = b"c"
+"""What the supervisor says on a control socket, with the descriptor of the encoded settings."""
+
+
+class Settings(Struct, frozen=True):
+    """The settings that may change while the node runs."""
+
+    tenants: dict[str, TenantConfig]
+    limits: LimitsConfig
+
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(Settings)
+
+
+def settings_of(config: Config) -> Settings:
+    """Return what of a configuration may change while the node runs."""
+    return Settings(config.tenants, config.limits)
+
+
+def take_on(config: Config, settings: Settings) -> Config:
+    """Return a configuration with new settings in it."""
+    return structs.replace(config, tenants=settings.tenants, limits=settings.limits)
+
+
+def name_fixed(running: Config, wanted: Config) -> list[str]:
+    """Return the names of the settings that differ although they change with the next start only."""
+    wanted = take_on(wanted, settings_of(running))
+    return [
+        f"{section}.{key}"
+        for section in running.__struct_fields__
+        if isinstance(getattr(running, section), Struct)
+        for key in getattr(running, section).__struct_fields__
+        if getattr(getattr(running, section), key) != getattr(getattr(wanted, section), key)
+    ]
+
+
+def send_settings(control: socket.socket, settings: Settings) -> None:
+    """Send settings to the worker at the other end of a control socket. Raises OSError when it is gone."""
+    # A file and not the socket: settings of any size fit, and the supervisor waits for nobody.
+    file = os.memfd_create("pushgate-settings", os.MFD_CLOEXEC)
+    try:
+        os.pwrite(file, _encoder.encode(settings), 0)
+        socket.send_fds(control, [RELOAD], [file])
+    finally:
+        os.close(file)
+
+
+def read_settings(file: int) -> Settings:
+    """Return the settings in a file that `send_settings` made, and close it."""
+    try:
+        return _decoder.decode(os.pread(file, os.fstat(file).st_size, 0))
+    finally:
+        os.close(file)

@@ -1,0 +1,40 @@
+"""What may change while a node runs, and how it reaches the workers."""
+
+import os
+import socket
+
+from msgspec import structs
+
+from pushgate.config import ClientsConfig, Config, LimitsConfig, NodeConfig, TenantConfig, TokenKeyConfig
+from pushgate.node.reload import RELOAD, name_fixed, read_settings, send_settings, settings_of, take_on
+
+TENANTS = {"acme": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s" * 32)], connections=5)}
+
+
+def test_settings_of_any_size_arrive_with_their_word() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        settings = settings_of(Config(tenants={f"t{number}": TENANTS["acme"] for number in range(1000)}))
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            send_settings(ours, settings)
+        for _ in range(3):
+            said, files, _, _ = socket.recv_fds(theirs, 16, 1)
+            assert said == RELOAD
+            assert [read_settings(file) for file in files] == [settings]
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_needs_a_start_is_named_and_stays() -> None:
+    running = Config(tenants=TENANTS)
+    wanted = Config(
+        node=NodeConfig(workers=4),
+        clients=ClientsConfig(port=1, backlog=7),
+        limits=LimitsConfig(connections=9),
+        tenants={"other": TenantConfig()},
+    )
+    assert name_fixed(running, wanted) == ["node.workers", "clients.port", "clients.backlog"]
+    taken = take_on(running, settings_of(wanted))
+    assert taken == structs.replace(running, limits=wanted.limits, tenants=wanted.tenants)
+    assert name_fixed(running, running) == []
