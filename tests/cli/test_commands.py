@@ -112,7 +112,7 @@ def test_wrong_usage_is_2(words: str, keys: None) -> None:
 
 
 def python(*words: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     return subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True, env=environment).stdout
 
 

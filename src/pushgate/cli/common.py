@@ -1,0 +1,58 @@
+"""What several commands take and do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from pushgate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+DATA_DIR = Path("pushgate-data")
+API = "http://127.0.0.1:8001"
+URL = "ws://127.0.0.1:8000/ws"
+
+User = Annotated[str, typer.Argument(help="The user's name (uid).")]
+Api = Annotated[str, typer.Option(help="The gateway's HTTP API.")]
+ApiKey = Annotated[str, typer.Option(envvar="PUSHGATE_API_KEY", help="Default: the one in the data directory.")]
+DataDir = Annotated[Path, typer.Option(help="Where a node without configuration keeps its keys.")]
+Tags = Annotated[list[str] | None, typer.Option(help="Tags, separated by commas; repeatable.")]
+
+
+def say(words: str) -> None:
+    """Print words for people to standard error."""
+    typer.echo(f"pushgate: {words}", err=True)
+
+
+def wait_for(work: "Coroutine[Any, Any, T]") -> "T":
+    """Run a coroutine to its end and return what it returns."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def read_keys(data_dir: Path) -> tuple[str, str] | None:
+    """Return the API key and token secret that a node made in its data directory, or None; raises StartError."""
+    from pushgate.node.data_dir import read_keys as read
+
+    keys = read(data_dir)
+    return (keys.api_key, keys.token_secret) if keys else None
+
+
+def find_api_key(given: str, data_dir: Path) -> str:
+    """Return the API key that was given, else the one in the data directory. Raises ConfigError where none is."""
+    if given:
+        return given
+    keys = read_keys(data_dir)
+    if keys is None:
+        raise ConfigError(f"no API key: give --api-key or PUSHGATE_API_KEY, or the node's --data-dir (not {data_dir})")
+    return keys[0]
+
+
+def split_tags(tags: list[str] | None) -> list[str] | None:
+    """Return the tags of an option that is repeatable and takes commas; None for none."""
+    return [tag for text in tags for tag in text.split(",")] if tags else None
