@@ -9,6 +9,7 @@ them see.
 
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,12 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     data_dir: str = "pushgate-data"
     stop_grace: Seconds = 5.0
-    watchdog: Seconds = 60.0
+    watchdog: Annotated[float, Meta(ge=1, le=86400)] = 60.0
+
+    @property
+    def full_name(self) -> str:
+        """What the node is called: `name`, or the host's."""
+        return self.name or socket.gethostname()
 
 
 class ClientsConfig(Struct, frozen=True, forbid_unknown_fields=True):

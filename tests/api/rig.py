@@ -33,6 +33,7 @@ class FakeBus:
         self.error: Exception | None = None
         self.stalling = False
         self.connected = True
+        self.reconnects = 0
         self.waiting: list[asyncio.Future[None]] = []
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None: ...

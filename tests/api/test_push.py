@@ -40,7 +40,7 @@ def test_a_push_to_a_user_goes_to_the_users_shard(rig: Rig, path: str) -> None:
     assert (push.tenant, push.uids, push.event) == ("acme", ["alice"], "comment")
     assert push.data.replace(b" ", b"") == b'{"text":"hi"}'
     assert response.json() == {"id": push.id}
-    assert rig.context.row[PUSHES["user"]] == 1
+    assert rig.context.row[PUSHES["live", "user"]] == 1
 
 
 def test_users_are_grouped_by_shard_without_doubles(rig: Rig) -> None:
@@ -55,13 +55,13 @@ def test_users_are_grouped_by_shard_without_doubles(rig: Rig) -> None:
     assert sorted(seen) == sorted(users)
     assert len({push.id for push in rig.bus.pushes}) == 1
     assert len({parcel.shard for parcel in rig.bus.parcels}) == len(rig.bus.parcels)
-    assert rig.context.row[PUSHES["users"]] == 1
+    assert rig.context.row[PUSHES["live", "users"]] == 1
 
 
 def test_users_of_one_counts_as_users(rig: Rig) -> None:
     assert rig.push(users=["a", "a"]).status_code == 202
     assert rig.bus.pushes[0].uids == ["a"]
-    assert rig.context.row[PUSHES["users"]] == 1
+    assert rig.context.row[PUSHES["live", "users"]] == 1
 
 
 def test_everyone_is_one_parcel_for_all(rig: Rig) -> None:
@@ -71,7 +71,7 @@ def test_everyone_is_one_parcel_for_all(rig: Rig) -> None:
     assert parcel.shard is None
     assert push.uids is None
     assert (push.spread, push.tags, push.data) == (10.0, ["beta"], b"null")
-    assert rig.context.row[PUSHES["everyone"]] == 1
+    assert rig.context.row[PUSHES["live", "everyone"]] == 1
 
 
 def test_what_narrows_is_passed_on(rig: Rig) -> None:

@@ -1,14 +1,15 @@
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 from litestar import Response, get
 
+from pushgate.api import routes
 from pushgate.codes import PROBLEMS
-from pushgate.metrics.catalogue import CATALOGUE
+from pushgate.metrics.catalogue import API_REQUESTS, CATALOGUE
 from tests.api.rig import Rig
 
 
@@ -95,8 +96,41 @@ def test_metrics(rig: Rig) -> None:
     response = rig.http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=")
     assert response.headers["content-type"].count("charset") == 1
-    assert 'pushgate_pushes_accepted_total{target="user"} 1.0' in response.text
+    assert 'pushgate_pushes_accepted_total{qos="live",target="user"} 1.0' in response.text
     assert all(f"pushgate_{metric.name}" in response.text for metric in CATALOGUE)
+
+
+def test_requests_are_counted_by_status_and_pushes_apart(rig: Rig) -> None:
+    rig.push(user="a")
+    rig.http.post("/v1/push?by=litestar", json={"user": "a", "data": 1})
+    rig.http.post("/v1/push?by=litestar", json={})
+    assert rig.http.get("/healthz").status_code == 200
+    assert rig.http.get("/nope").status_code == 404
+    rig.reasons = ["the node stops"]
+    assert rig.http.get("/readyz").status_code == 503
+    row = rig.context.row
+    assert {status: row[slot] for status, slot in API_REQUESTS.items()} == {"2xx": 1, "3xx": 0, "4xx": 1, "5xx": 1}
+
+
+def test_a_scrape_lets_others_run_between_its_parts(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+    seen: list[int] = []
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if len(seen) < 3:
+            rig.loop.call_soon(turn)
+
+    def expose(*_: object) -> Iterator[bytes]:
+        for number in range(3):
+            seen.append(turns)
+            yield f"part {number}\n".encode()
+
+    monkeypatch.setattr(routes, "expose", expose)
+    rig.call(turn)
+    assert rig.http.get("/metrics").text == "part 0\npart 1\npart 2\n"
+    assert seen[0] < seen[1] < seen[2]
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/v1", "/v1/push/x", "/docs/x", "/%2e%2e/v1/push"])

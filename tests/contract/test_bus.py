@@ -188,6 +188,7 @@ async def test_a_bus_that_was_killed_refuses_at_once_and_is_back_within_two_seco
         await subscriber.has(3)
         assert subscriber.received == [b"before", b"after", b"for all"]
         assert subscriber.gaps == 1
+        assert bus.reconnects == 1
 
 
 async def test_killed_under_fire_every_caller_is_answered_and_nothing_arrives_twice(server: RealNats) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 
 from pushgate.delivery import fanout
 from pushgate.messages.push import Push, encode_push
+from pushgate.metrics.catalogue import BUS_LAG
 from tests.rig.client import WsClient
 from tests.rig.gateway import Gateway
 
@@ -37,6 +39,16 @@ async def test_a_push_to_many_users(gateway: Gateway) -> None:
     assert (await clients["alice"].receive())["data"] == "hi"
     assert (await clients["carol"].receive())["data"] == "hi"
     assert await clients["bob"].is_quiet()
+
+
+async def test_the_way_over_the_bus_is_measured_whoever_is_connected(gateway: Gateway) -> None:
+    now = time.time() * 1000
+    gateway.push("nobody", time=int(now - 3000))
+    gateway.push(time=int(now + 3000))  # a clock that goes ahead counts as no time at all
+    counts = gateway.row[BUS_LAG.first : BUS_LAG.first + len(BUS_LAG.buckets) + 2].tolist()
+    assert counts[0] == 1
+    assert counts[BUS_LAG.buckets.index(5.0)] == 1
+    assert 3.0 <= counts[-1] / 1e6 < 5.0
 
 
 async def test_a_push_to_everyone_of_a_tenant(gateway: Gateway) -> None:

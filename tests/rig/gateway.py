@@ -104,10 +104,10 @@ class Gateway:
             self.lobby.tick()
             self.heartbeat.tick(time.time())
 
-    def count(self, name: str, label: str = "") -> int:
-        """Return the value of a metric."""
+    def count(self, name: str, *labels: str) -> int:
+        """Return the value of a metric, by the values of its labels."""
         (slots,) = (metric.slots for metric in CATALOGUE if metric.name == name)
-        return self.row[slots[label]]
+        return self.row[slots[labels]]
 
     def count_of(self, tenant: str, slot: int) -> int:
         """Return what this worker counted of a tenant, by the slot of the catalogue."""

@@ -121,7 +121,7 @@ class PushRoute:
         return Problem("too_large", f"the body is over {self.max_body} bytes (management.max_body)")
 
 
-_USER, _USERS, _EVERYONE = (PUSHES[kind] for kind in ("user", "users", "everyone"))
+_USER, _USERS, _EVERYONE = (PUSHES["live", kind] for kind in ("user", "users", "everyone"))
 
 
 def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:

@@ -50,5 +50,9 @@ class Bus(Protocol):
     def connected(self) -> bool:
         """Whether a publish could succeed now."""
 
+    @property
+    def reconnects(self) -> int:
+        """How often the bus was lost and came back since `start`."""
+
     async def stop(self) -> None:
         """Let go of the bus; what was published and not confirmed may be lost."""

@@ -13,6 +13,7 @@ class MemoryBus:
     """
 
     def __init__(self, url: str = "memory:", prefix: str = "pushgate") -> None:
+        self.reconnects = 0
         self._receive: Receive | None = None
         self._shards: frozenset[int] = frozenset()
 

@@ -39,6 +39,7 @@ class NatsBus:
         self._task: asyncio.Task[None] | None = None
         self._up: asyncio.Future[None] | None = None
         self._logged = ("", 0.0)
+        self.reconnects = 0
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
         """See Bus. Tries for ever; what keeps it from connecting is logged. BusUnavailable when stopped meanwhile."""
@@ -103,6 +104,7 @@ class NatsBus:
                 self._logged = ("", 0.0)
                 log.info("bus connected", server=link.server)
                 if up.done():
+                    self.reconnects += 1
                     on_gap()
                 else:
                     up.set_result(None)

@@ -7,7 +7,7 @@ from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.log import get_logger
 from pushgate.messages.push import decode_push
-from pushgate.metrics.catalogue import DROPPED, PUSH_TO_WRITE
+from pushgate.metrics.catalogue import BUS_LAG, DROPPED, PUSH_TO_WRITE
 from pushgate.metrics.rows import Row, observe
 
 _log = get_logger("delivery")
@@ -29,6 +29,7 @@ class Router:
             self._row[DROPPED["undecodable"]] += 1
             _log.error("the bus brought something that is no push", error=str(error))
             return
+        observe(self._row, BUS_LAG, time.time() - push.time / 1000)
         if push.uids is None:
             self._fanout.start(Outgoing(push))
             return

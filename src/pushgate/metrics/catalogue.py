@@ -4,23 +4,24 @@ The hot path adds to `row[slot]`; nothing is looked up by name there. To add a m
 """
 
 from collections.abc import Iterable
+from itertools import product
 from typing import Literal, NamedTuple
 
 from pushgate.codes import Close
 
 
 class Metric(NamedTuple):
-    """One metric: `slots` maps a label's value ("" without label) to its slot.
+    """One metric: `slots` maps the values of its labels (none without labels) to a slot.
 
     Values in slots are integers: `unit` is what one of them stands for, a millionth for seconds. With `per_worker` each
-    row is told apart by the label `worker`, otherwise all are summed.
+    row is told apart by the label `worker`, otherwise all are summed. Two metrics may show one slot.
     """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     help: str
-    label: str
-    slots: dict[str, int]
+    labels: tuple[str, ...]
+    slots: dict[tuple[str, ...], int]
     buckets: tuple[float, ...] = ()
     unit: float = 1
     per_worker: bool = False
@@ -45,31 +46,38 @@ def _take(count: int) -> int:
 
 def _counter(name: str, text: str) -> int:
     slot = _take(1)
-    CATALOGUE.append(Metric(name, "counter", text, "", {"": slot}))
+    CATALOGUE.append(Metric(name, "counter", text, (), {(): slot}))
     return slot
 
 
 def _gauge(name: str, text: str) -> int:
     slot = _take(1)
-    CATALOGUE.append(Metric(name, "gauge", text, "", {"": slot}))
+    CATALOGUE.append(Metric(name, "gauge", text, (), {(): slot}))
     return slot
 
 
-def _of_worker(kind: Literal["counter", "gauge"], name: str, text: str, unit: float = 1) -> int:
-    slot = _take(1)
-    CATALOGUE.append(Metric(name, kind, text, "", {"": slot}, unit=unit, per_worker=True))
+def _of_worker(
+    kind: Literal["counter", "gauge"], name: str, text: str, unit: float = 1, shown: int | None = None
+) -> int:
+    """A metric told apart by worker: of a slot of its own, or of the one `shown`, which another metric sums."""
+    slot = _take(1) if shown is None else shown
+    CATALOGUE.append(Metric(name, kind, text, (), {(): slot}, unit=unit, per_worker=True))
     return slot
 
 
 def _counters(name: str, text: str, label: str, values: Iterable[str]) -> dict[str, int]:
-    slots = {value: _take(1) for value in values}
-    CATALOGUE.append(Metric(name, "counter", text, label, slots))
+    return {value: slot for (value,), slot in _counters_by(name, text, {label: values}).items()}
+
+
+def _counters_by(name: str, text: str, labels: dict[str, Iterable[str]]) -> dict[tuple[str, ...], int]:
+    slots = {values: _take(1) for values in product(*labels.values())}
+    CATALOGUE.append(Metric(name, "counter", text, tuple(labels), slots))
     return slots
 
 
 def _histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
     first = _take(len(buckets) + 2)
-    CATALOGUE.append(Metric(name, "histogram", text, "", {"": first}, buckets))
+    CATALOGUE.append(Metric(name, "histogram", text, (), {(): first}, buckets))
     return Histogram(first, buckets)
 
 
@@ -99,12 +107,22 @@ REFUSED = _counters(
     ["malformed", "timeout", "token", "files", "not_websocket", "gone", "overloaded", "fault", "tenant_connections"],
 )
 HANDED_OFF = _counter("handoffs_total", "Sockets passed to the worker that owns their user")
-PUSHES = _counters("pushes_accepted_total", "Pushes answered 2xx, by target", "target", ["user", "users", "everyone"])
+PUSHES = _counters_by(
+    "pushes_accepted_total",
+    "Pushes answered 2xx, by kind of delivery and target",
+    {"qos": ["live"], "target": ["user", "users", "everyone"]},
+)
 PUSHES_REFUSED = _counters(
     "pushes_refused_total",
     "Pushes answered with an error, by status",
     "status",
     ["400", "401", "403", "404", "413", "415", "429", "501", "503", "other"],
+)
+API_REQUESTS = _counters(
+    "api_requests_total",
+    "Requests beside `POST /v1/push` answered on the management port, by class of status",
+    "status",
+    ["2xx", "3xx", "4xx", "5xx"],
 )
 DELIVERED = _counter("messages_delivered_total", "Messages written to a session")
 DROPPED = _counters(
@@ -118,6 +136,12 @@ RECEIVED_BYTES = _counter("received_bytes_total", "Bytes read from clients after
 RECEIVED = _counter("messages_received_total", "Messages and control frames from clients")
 PINGS = _counter("pings_total", "Heartbeat pings sent to idle clients")
 BUS_GAPS = _counter("bus_gaps_total", "Times that the bus may have lost messages for a worker")
+BUS_RECONNECTS = _counter("bus_reconnects_total", "Times that a worker's connection to the bus came back")
+BUS_LAG = _histogram(
+    "bus_lag_seconds",
+    "From the acceptance of a push to its receipt by a worker, node clocks compared",
+    (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
 PUSH_TO_WRITE = _histogram(
     "push_to_write_seconds",
     "From the acceptance of a push to the last write of it on a worker, node clocks compared",
@@ -133,9 +157,23 @@ GC_PAUSES = _histogram(
     "Pauses of the garbage collector",
     (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
 )
+_of_worker("gauge", "worker_connections", "Channel sessions of a worker open now", shown=CONNECTIONS)
+_of_worker("gauge", "worker_users", "Users of a worker with a session now", shown=USERS)
+_of_worker("gauge", "worker_bus_connected", "Whether a worker's connection to the bus is up", shown=BUS_CONNECTED)
 WORKER_CPU = _of_worker("counter", "worker_cpu_seconds_total", "CPU time of a worker, system calls included", 1e-6)
 WORKER_MEMORY = _of_worker("gauge", "worker_memory_bytes", "Resident memory of a worker, what it shares included")
-WORKER_RESTARTS = _counter("worker_restarts_total", "Workers started again after they died")
+WORKER_FILES = _of_worker("gauge", "worker_open_files", "Files and sockets that a worker has open")
+WORKER_MAX_FILES = _of_worker("gauge", "worker_max_files", "Files and sockets that a worker may have open")
+WORKER_LAG = _of_worker("gauge", "worker_loop_lag_seconds", "The worst loop lag of a worker within 10 s", 1e-6)
+WORKER_GC_PAUSE = _of_worker(
+    "gauge", "worker_gc_pause_seconds", "The longest pause of a worker's garbage collector within 10 s", 1e-6
+)
+WORKER_START = _of_worker(
+    "gauge", "worker_start_time_seconds", "When a worker was started, since 1970; 0 while it is not there", 1e-6
+)
+WORKER_TICKS = _of_worker("counter", "worker_ticks_total", "Ticks of a worker, four a second while it is well")
+WORKER_RESTARTS = _of_worker("counter", "worker_restarts_total", "Times that a worker died and was to start again")
+WATCHDOG_KILLS = _of_worker("counter", "worker_watchdog_kills_total", "Times that a worker was stuck and killed for it")
 NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
 RELOADS = _counters(
     "config_reloads_total", "Reloads of the configuration, by what became of them", "result", ["done", "failed"]
@@ -143,6 +181,7 @@ RELOADS = _counters(
 LAST_RELOAD = _gauge(
     "config_last_reload_timestamp_seconds", "When a reload was last taken on, in seconds since 1970; 0: not yet"
 )
+NODE_START = _gauge("node_start_time_seconds", "When the node was started, since 1970")
 
 HANDSHAKES = window()
 """The handshakes that this node began within the second."""
@@ -160,7 +199,7 @@ TENANT_CATALOGUE: list[Metric] = []
 
 def _of_tenant(kind: Literal["counter", "gauge"], name: str, text: str) -> int:
     slot = _take(1)
-    TENANT_CATALOGUE.append(Metric(name, kind, text, "tenant", {"": slot}))
+    TENANT_CATALOGUE.append(Metric(name, kind, text, ("tenant",), {(): slot}))
     return slot
 
 

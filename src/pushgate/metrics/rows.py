@@ -1,4 +1,4 @@
-"""The shared rows: one anonymous mapping, a row of integers a worker, each written by its worker alone.
+"""The shared rows: one anonymous mapping, a row of integers a worker, each slot written by one process alone.
 
 It is made before the fork and outlives workers, so that no counter ever falls when one dies.
 """
@@ -46,7 +46,7 @@ class Rows:
                     row[slot] = 0
         for metric in TENANT_CATALOGUE:
             if metric.kind == "gauge":
-                for at in range(tenant_slot(0, metric.slots[""]), ROW_SLOTS, TENANT_SLOTS):
+                for at in range(tenant_slot(0, metric.slots[()]), ROW_SLOTS, TENANT_SLOTS):
                     row[at] = 0
 
     def take(self, row: Row, window: int, count: int, limit: int, second: int) -> bool:

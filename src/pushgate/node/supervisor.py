@@ -236,7 +236,7 @@ class Supervisor:
             if self._stopping:
                 continue
             pause = child.back_off.pause()
-            self._row[WORKER_RESTARTS] += 1
+            self._rows.row(child.index)[WORKER_RESTARTS] += 1
             _log.error("a worker ended", worker=child.index, pid=pid, status=status, again_in=pause)
             self._timers.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
 

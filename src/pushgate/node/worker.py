@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -26,17 +25,10 @@ from pushgate.delivery.router import Router
 from pushgate.errors import PushgateError
 from pushgate.log import get_logger
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import (
-    BUS_CONNECTED,
-    BUS_GAPS,
-    GC_PAUSES,
-    LOOP_LAG,
-    REFUSED,
-    WORKER_CPU,
-    WORKER_MEMORY,
-)
-from pushgate.metrics.rows import Rows, observe
+from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, REFUSED
+from pushgate.metrics.rows import Rows
 from pushgate.node.reload import read_settings
+from pushgate.node.vitals import Vitals
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
@@ -59,7 +51,6 @@ GC_THRESHOLDS = (50_000, 20, 50)
 """Sessions live long and make no cycles: collections are rare, and a full one is rarer."""
 WALK_SLICE = 256
 """Descriptors looked at in one turn of the loop when all sessions are gone through."""
-PAGE = os.sysconf("SC_PAGE_SIZE")
 RECONNECT_SPREAD = 3.0
 """Seconds over which the clients of a stopping worker are told to come back."""
 
@@ -95,7 +86,8 @@ class Worker:
         self._emptied = asyncio.Event()
         self._sent_away = False
         self._expulsion: asyncio.Task[None] | None = None
-        self._cpu = 0  # microseconds that are in the row already
+        self._vitals = Vitals(row)
+        self._reconnects = 0  # of the bus, in the row already
         self._next_tick = loop.time() + TICK
         self._poller = Poller(loop, config.clients.write_bound, row)
         self._sessions = SessionManager(self._poller, plan.tenants, config.clients, plan.rows, row)
@@ -119,7 +111,6 @@ class Worker:
         """Serve until the supervisor says stop; clients are told, and given `node.stop_grace` to take it."""
         self._loop.add_reader(self._control.fileno(), self._hear_supervisor)
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
-        gc.callbacks.append(self._watch_gc())
         self._management.start()
         self._loop.call_at(self._next_tick, self._tick)
         shards = [shard for shard in range(SHARDS) if owner_of(shard, self._plan.workers) == self._plan.index]
@@ -180,22 +171,17 @@ class Worker:
 
     def _tick(self) -> None:
         now = self._loop.time()
-        observe(self._row, LOOP_LAG, now - self._next_tick)
+        self._vitals.tick(now - self._next_tick)
         self._next_tick = max(self._next_tick + TICK, now)
         self._loop.call_at(self._next_tick, self._tick)
         self._poller.tick()
         self._lobby.tick()
         self._heartbeat.tick(time.time())
         self._row[BUS_CONNECTED] = int(self._bus.connected)
-        self._note_cost()
+        self._row[BUS_RECONNECTS] += self._bus.reconnects - self._reconnects
+        self._reconnects = self._bus.reconnects
         if self._sent_away and not self._poller.leaving:
             self._emptied.set()
-
-    def _note_cost(self) -> None:
-        cpu = time.process_time_ns() // 1000
-        self._row[WORKER_CPU] += cpu - self._cpu  # added, not set: a successor goes on where this worker ends
-        self._cpu = cpu
-        self._row[WORKER_MEMORY] = int(Path("/proc/self/statm").read_bytes().split()[1]) * PAGE
 
     def _hear_supervisor(self) -> None:
         try:
@@ -245,18 +231,6 @@ class Worker:
         if self._stopping.is_set():
             reasons.append("the node stops")
         return reasons
-
-    def _watch_gc(self) -> Any:
-        began = 0.0
-
-        def watch(phase: str, _: dict[str, int]) -> None:
-            nonlocal began
-            if phase == "start":
-                began = time.monotonic()
-            else:
-                observe(self._row, GC_PAUSES, time.monotonic() - began)
-
-        return watch
 
 
 def run_worker(plan: WorkerPlan, control: socket.socket) -> int:
