@@ -1,24 +1,5 @@
-import pytest
-
-from pushgate.node import timers
 from pushgate.node.timers import PAUSES, STEADY, BackOff, Timers
-
-
-class Clock:
-    """Time that passes when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(timers, "time", made)
-    return made
+from tests.node.conftest import Clock
 
 
 def test_actions_run_when_they_are_due_the_earliest_first(clock: Clock) -> None:

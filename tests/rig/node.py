@@ -95,6 +95,10 @@ class RunningNode:
         lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name.removeprefix("pushgate_"): float(value) for name, _, value in lines}
 
+    def total(self, name: str) -> float:
+        """Return what a scrape says of a metric, summed over its labels."""
+        return sum(value for key, value in self.metrics().items() if key.partition("{")[0] == name)
+
     def start(self) -> None:
         """Start it, and return when it is ready."""
         self.launch()

@@ -1,5 +1,6 @@
 """Running a node: what `pushgate run` does once the configuration is read."""
 
+import faulthandler
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from msgspec import structs
 from pushgate import log
 from pushgate.api.demo import demo_routes
 from pushgate.config import Config, TenantConfig, TokenKeyConfig
-from pushgate.errors import ConfigError
 from pushgate.node.banner import print_banner
+from pushgate.node.check import demo_tenant
 from pushgate.node.data_dir import DataDir
 from pushgate.node.supervisor import Supervisor
 from pushgate.tenants.registry import hash_api_key, new_api_key
@@ -24,6 +25,7 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
     """
     config = read()
     log.set_up(config.log.level, config.log.style)
+    faulthandler.enable()  # whoever crashes or is aborted says where it was
     data_dir = DataDir.open(Path(config.node.data_dir))
     try:
         if zero_config:
@@ -56,9 +58,7 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
 
 def _add_demo_key(config: Config, key: str) -> Config:
     """Give the demo page an API key of its own, good until the node stops; configured ones are known as hashes only."""
-    name = "default" if "default" in config.tenants else next(iter(config.tenants), None)
-    if name is None:
-        raise ConfigError("management.demo: expected a tenant to push for, got none configured")
+    name = demo_tenant(config)
     tenant = config.tenants[name]
     tenant = structs.replace(tenant, api_keys=[*tenant.api_keys, hash_api_key(key)])
     return structs.replace(config, tenants={**config.tenants, name: tenant})

@@ -16,33 +16,29 @@ from collections.abc import Callable, Sequence
 from litestar.types import ControllerRouterHandler
 
 from pushgate.api.app import build_app
-from pushgate.bus import create_bus
 from pushgate.config import Config
-from pushgate.errors import ConfigError, PushgateError, StartError
+from pushgate.errors import PushgateError
 from pushgate.log import get_logger
-from pushgate.messages.shard import SHARDS
-from pushgate.metrics.catalogue import LAST_RELOAD, NATS_RESTARTS, RELOADS, WORKER_RESTARTS
+from pushgate.metrics.catalogue import CONNECTIONS, LAST_RELOAD, NODE_START, RELOADS, WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
+from pushgate.node.check import check_config
 from pushgate.node.children import Child
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_server import NatsServer, find_nats_server
+from pushgate.node.nats_keeper import NatsKeeper
+from pushgate.node.nats_server import NatsServer
 from pushgate.node.reload import name_fixed, settings_of, take_on
-from pushgate.node.timers import BackOff, Timers
+from pushgate.node.systemd import Systemd
+from pushgate.node.timers import Timers
+from pushgate.node.watchdog import Watchdog
 from pushgate.node.worker import WorkerPlan
 from pushgate.sockets.handoff import open_channel
 from pushgate.sockets.listener import open_listener
-from pushgate.tenants.registry import Tenants
 
 STOP_MARGIN = 3.0
 """Seconds beyond the graces of a stop after which a worker is killed."""
-NATS_START_TIMEOUT = 10.0
-"""Seconds that the embedded server is given to start."""
 
 Announce = Callable[[tuple[str, int], tuple[str, int]], None]
 """Is told the addresses of the client port and the management port, once, when every worker is ready."""
-
-NATS_LOOK = 0.05
-"""Seconds between two looks at an embedded server that starts again."""
 
 _log = get_logger("supervisor")
 
@@ -65,21 +61,12 @@ class Supervisor:
         self._config = config
         self._reread = reread
         self._announce: Announce | None = announce
-        self._count = config.node.workers or len(os.sched_getaffinity(0))
-        if config.bus.url.startswith("memory:") and self._count != 1:
-            raise ConfigError(f"node.workers: expected 1 with the bus `memory:`, got {self._count}")
-        if SHARDS % self._count:
-            _log.warning("some workers own a shard more than others", workers=self._count, shards=SHARDS)
-        if not config.tenants:
-            _log.warning("no tenant is configured: nobody can connect or push")
-        self._tenants = Tenants(config.tenants)
-        self._nats: NatsServer | None = None
-        if config.bus.url == "embedded":
-            self._nats = NatsServer(data_dir, find_nats_server(config.bus.nats_server))
-        else:
-            create_bus(config.bus.url, config.bus.prefix)  # a URL that cannot be right ends the start here
+        checked = check_config(config)
+        _warn(checked.warnings)
+        self._count = checked.workers
+        self._tenants = checked.tenants
+        self._systemd = Systemd()
         self._files = _raise_file_limit()
-        self._nats_back_off = BackOff()
         self._clients = open_listener(config.clients.host, config.clients.port, config.clients.backlog)
         self._management = open_listener(config.management.host, config.management.port, config.clients.backlog)
         self._app = build_app(extra_routes(self._clients.getsockname()[1]))
@@ -89,6 +76,11 @@ class Supervisor:
         self._children = [Child(index) for index in range(self._count)]
         self._timers = Timers()
         self._selector = selectors.DefaultSelector()
+        self._nats: NatsKeeper | None = None
+        if checked.nats_server:
+            nats = NatsServer(data_dir, checked.nats_server)
+            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers)
+        self._watchdog = Watchdog(self._children, self._rows, self._timers, config.node.watchdog)
         self._stopping = False
         self._has_terminal = _has_terminal()
 
@@ -97,12 +89,15 @@ class Supervisor:
         self._catch_signals()
         try:
             if self._nats is not None:
-                self._start_nats(self._nats)
-                self._nats.ready(NATS_START_TIMEOUT)
+                self._nats.start()
             gc.collect()
             gc.freeze()
+            self._row[NODE_START] = int(time.time())
             for child in self._children:
                 self._fork(child)
+            self._watchdog.start()
+            if self._systemd.present:
+                self._report()
             while not self._stopping or any(child.pid for child in self._children):
                 for key, _ in self._selector.select(self._timers.wait()):
                     key.data()
@@ -148,6 +143,9 @@ class Supervisor:
         self._stopping = True
         grace = self._config.node.stop_grace
         _log.info("stopping", grace=grace)
+        self._systemd.stopping()
+        if self._nats is not None:
+            self._nats.let_go()
         for child in self._children:
             child.stop()
         for listener in (self._clients, self._management):
@@ -162,8 +160,14 @@ class Supervisor:
         """Take on what may change of the configuration as it stands now; where it is wrong, keep the old one."""
         if self._stopping:
             return
+        self._systemd.reloading()
+        self._take_anew()
+        self._systemd.reloaded()
+
+    def _take_anew(self) -> None:
         try:
             wanted = self._reread()
+            _warn(check_config(wanted).warnings)
             self._tenants.load(wanted.tenants)
         except PushgateError as error:
             self._row[RELOADS["failed"]] += 1
@@ -210,10 +214,14 @@ class Supervisor:
 
     def _hear_worker(self, child: Child) -> None:
         assert child.control is not None
+        was_ready = child.ready
         if not child.hear():
             self._selector.unregister(child.control)
             child.close_control()
-        elif self._announce is not None and all(child.ready for child in self._children):
+            return
+        if child.ready and not was_ready:
+            _log.info("a worker is ready", worker=child.index, pid=child.pid)
+        if self._announce is not None and all(child.ready for child in self._children):
             clients, management = self._clients.getsockname(), self._management.getsockname()
             _log.info(
                 "ready",
@@ -223,6 +231,7 @@ class Supervisor:
                 management=management[:2],
                 pid=os.getpid(),
             )
+            self._systemd.ready()
             self._announce(clients, management)
             self._announce = None
 
@@ -240,45 +249,24 @@ class Supervisor:
             _log.error("a worker ended", worker=child.index, pid=pid, status=status, again_in=pause)
             self._timers.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
 
-    # The embedded server
+    def _replace_workers(self) -> None:
+        for child in self._children:
+            child.kill(signal.SIGTERM)
 
-    def _start_nats(self, nats: NatsServer) -> None:
-        nats.start()
-        self._nats_back_off.note_start()
-        self._selector.register(nats.pidfd, selectors.EVENT_READ, lambda: self._lose_nats(nats))
+    def _report(self) -> None:
+        """Tell systemd how we are; as well only while every worker ticks."""
+        self._timers.after(self._systemd.interval, self._report)
+        connections = self._rows.total(CONNECTIONS)
+        workers = sum(child.ready for child in self._children)
+        self._systemd.report(
+            self._watchdog.silence < self._systemd.interval,
+            f"{connections} connections, {workers} of {self._count} workers ready",
+        )
 
-    def _lose_nats(self, nats: NatsServer) -> None:
-        self._selector.unregister(nats.pidfd)
-        if self._stopping:
-            return
-        pause = self._nats_back_off.pause()
-        self._row[NATS_RESTARTS] += 1
-        _log.error("nats-server ended", again_in=pause)
-        self._timers.after(pause, lambda: self._restart_nats(nats))
 
-    def _restart_nats(self, nats: NatsServer) -> None:
-        if self._stopping:
-            return
-        try:
-            self._start_nats(nats)
-        except StartError as error:
-            _log.error("nats-server does not start", reason=str(error))
-            self._timers.after(self._nats_back_off.pause(), lambda: self._restart_nats(nats))
-        else:
-            self._timers.after(NATS_LOOK, lambda: self._look_at_nats(nats))
-
-    def _look_at_nats(self, nats: NatsServer) -> None:
-        """See whether a restarted server came back on its port; workers reconnect to that one by themselves."""
-        try:
-            if not nats.is_ready():
-                self._timers.after(NATS_LOOK, lambda: self._look_at_nats(nats))
-                return
-        except StartError:
-            return  # it ended again, and its pidfd says so
-        if nats.moved:
-            _log.warning("nats-server has another port now: the workers start again")
-            for child in self._children:
-                child.kill(signal.SIGTERM)
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        _log.warning(warning)
 
 
 def _raise_file_limit() -> int:

@@ -1,0 +1,55 @@
+"""What a configuration is checked for before a node starts with it, and by `pushgate config check`."""
+
+import os
+from typing import NamedTuple
+
+from pushgate.bus import create_bus
+from pushgate.config import Config
+from pushgate.errors import ConfigError
+from pushgate.messages.shard import SHARDS
+from pushgate.node.nats_server import find_nats_server
+from pushgate.tenants.registry import Tenants
+
+
+class Checked(NamedTuple):
+    """What the checks found out: `nats_server` is the program of an embedded bus, else empty.
+
+    `warnings` say what is allowed and hardly meant.
+    """
+
+    workers: int
+    tenants: Tenants
+    nats_server: str
+    warnings: list[str]
+
+
+def check_config(config: Config) -> Checked:
+    """Check what the configuration says against this machine; starts nothing, opens no port, changes no file.
+
+    Raises ConfigError that names the setting, or StartError for what is missing.
+    """
+    workers = config.node.workers or len(os.sched_getaffinity(0))
+    if config.bus.url.startswith("memory:") and workers != 1:
+        raise ConfigError(f"node.workers: expected 1 with the bus `memory:`, got {workers}")
+    nats_server = ""
+    if config.bus.url == "embedded":
+        nats_server = find_nats_server(config.bus.nats_server)
+    else:
+        create_bus(config.bus.url, config.bus.prefix)
+    warnings = []
+    if SHARDS % workers:
+        warnings.append(f"some of the {workers} workers own a shard more than others, {SHARDS} in all")
+    if config.management.demo:
+        demo_tenant(config)
+    if not config.tenants:
+        warnings.append("no tenant is configured: nobody can connect or push")
+    return Checked(workers, Tenants(config.tenants), nats_server, warnings)
+
+
+def demo_tenant(config: Config) -> str:
+    """Return which tenant the demo page pushes for: `default`, else the first one. Raises ConfigError for none."""
+    if "default" in config.tenants:
+        return "default"
+    for name in config.tenants:
+        return name
+    raise ConfigError("management.demo: expected a tenant to push for, got none configured")

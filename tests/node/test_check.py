@@ -1,0 +1,64 @@
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from pushgate.config import (
+    BusConfig,
+    Config,
+    ManagementConfig,
+    NodeConfig,
+    TenantConfig,
+    TokenKeyConfig,
+)
+from pushgate.errors import ConfigError, StartError
+from pushgate.node.check import check_config, demo_tenant
+from pushgate.node.nats_server import find_nats_server
+
+GOOD = TenantConfig(["sha256:" + "a" * 64], [TokenKeyConfig("HS256", secret="s" * 32)])
+CONFIG = Config(node=NodeConfig(workers=2), tenants={"acme": GOOD})
+
+
+def test_what_is_found_out() -> None:
+    checked = check_config(CONFIG)
+    assert checked.workers == 2
+    assert checked.nats_server == find_nats_server("")
+    assert checked.tenants.quota_of("acme") is not None
+    assert checked.warnings == []
+    away = check_config(structs.replace(CONFIG, bus=BusConfig("nats://somewhere:1")))
+    assert away.nats_server == "", "it is not there to be asked"
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "error"),
+    [
+        ("bus", BusConfig("memory:"), "node.workers: expected 1"),
+        ("bus", BusConfig("pigeon://loft"), "bus.url: expected"),
+        ("bus", BusConfig(nats_server="/no/such"), "bus.nats_server: /no/such"),
+        ("tenants", {"a": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s")])}, "tenants.a.token_keys[0]"),
+        ("tenants", {"a": GOOD, "b": GOOD}, "tenants.b.api_keys[0]: expected a key that stands nowhere else"),
+        (
+            "tenants",
+            {"a": TenantConfig(token_keys=[TokenKeyConfig("EdDSA", public_key_file="/no/such.pem")])},
+            "/no/such.pem",
+        ),
+    ],
+)
+def test_what_keeps_a_node_from_starting(section: str, value: Any, error: str) -> None:
+    with pytest.raises((ConfigError, StartError)) as caught:
+        check_config(structs.replace(CONFIG, **{section: value}))
+    assert error in str(caught.value)
+
+
+def test_what_is_hardly_meant() -> None:
+    checked = check_config(Config(node=NodeConfig(workers=3)))
+    assert len(checked.warnings) == 2
+    assert "3 workers" in checked.warnings[0]
+    assert "no tenant" in checked.warnings[1]
+
+
+def test_the_tenant_of_the_demo_page() -> None:
+    assert demo_tenant(CONFIG) == "acme"
+    assert demo_tenant(Config(tenants={"acme": GOOD, "default": TenantConfig()})) == "default"
+    with pytest.raises(ConfigError, match=r"management\.demo"):
+        check_config(Config(management=ManagementConfig(demo=True)))
