@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import pytest
 from msgspec import Raw
-from typer.testing import CliRunner, Result
 
 from pushgate import __version__, cli
 from pushgate.client import listener, pusher
@@ -20,16 +19,22 @@ from pushgate.client.pusher import Pushed
 from pushgate.config import Config
 from pushgate.messages.client import Message
 from pushgate.node import run as node_run
+from tests.cli.conftest import Main, invoke
 
 KEYS = {"api_key": "the generated API key", "token_secret": "the generated secret of the tokens"}
-COMMANDS = ["", "run", "push", "listen", "token", "version", "bench", "bench connect", "bench broadcast", "bench push"]
-
-
-@pytest.fixture(autouse=True)
-def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("PUSHGATE_")]:
-        monkeypatch.delenv(name)
+COMMANDS = [
+    "",
+    "run",
+    "push",
+    "listen",
+    "token",
+    "status",
+    "version",
+    "bench",
+    "bench connect",
+    "bench broadcast",
+    "bench push",
+]
 
 
 @pytest.fixture
@@ -69,19 +74,6 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakePusher]:
     monkeypatch.setattr(pusher, "Pusher", FakePusher)
     FakePusher.calls, FakePusher.problem = [], None
     return FakePusher
-
-
-def invoke(*words: str) -> Result:
-    return CliRunner().invoke(cli.app, words)
-
-
-def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """Run as the program does; returns exit status, standard output, standard error."""
-    monkeypatch.setattr(sys, "argv", ["pushgate", *words])
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    out, err = capsys.readouterr()
-    return int(exit_.value.code or 0), out, err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -141,11 +133,9 @@ def test_push_to_everyone_with_options(fake: type[FakePusher]) -> None:
     assert fake.calls == [("http://other:1", "k", b"\0\xff", {**fields, "ttl": 5})]
 
 
-def test_an_api_problem_is_one_line_and_1(
-    fake: type[FakePusher], keys: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_api_problem_is_one_line_and_1(fake: type[FakePusher], keys: None, main: Main) -> None:
     fake.problem = ApiProblem(503, "bus_unavailable", "the bus is away")
-    assert main(monkeypatch, capsys, "push", "alice", "hi") == (
+    assert main("push", "alice", "hi") == (
         1,
         "",
         "pushgate: 503 bus_unavailable: the bus is away\n",
@@ -153,8 +143,8 @@ def test_an_api_problem_is_one_line_and_1(
 
 
 @pytest.mark.parametrize("words", ["push alice hi", "token alice", "listen alice", "bench connect 5"])
-def test_no_keys_is_2(words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, err = main(monkeypatch, capsys, *words.split())
+def test_no_keys_is_2(words: str, main: Main) -> None:
+    status, out, err = main(*words.split())
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert "--api-key" in err
@@ -226,8 +216,8 @@ def test_run_with_a_file_and_flags(
     assert not config.management.demo
 
 
-def test_run_with_a_bad_setting_is_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = main(monkeypatch, capsys, "run", "--workers", "300")
+def test_run_with_a_bad_setting_is_2(main: Main) -> None:
+    status, _, err = main("run", "--workers", "300")
     assert status == 2
     assert "node.workers" in err
     assert err.count("\n") == 1
@@ -242,7 +232,7 @@ def test_bench_prints_json_and_exits_1_when_all_failed(keys: None) -> None:
     assert "ECONNREFUSED" in table.stdout
 
 
-def test_bench_checks_the_cpu(keys: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = main(monkeypatch, capsys, "bench", "connect", "3", "--pin", "4096")
+def test_bench_checks_the_cpu(keys: None, main: Main) -> None:
+    status, _, err = main("bench", "connect", "3", "--pin", "4096")
     assert status == 2
     assert "--pin 4096" in err

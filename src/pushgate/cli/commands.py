@@ -6,7 +6,7 @@ import typer
 
 from pushgate import __version__
 from pushgate.bench.commands import app as bench_app
-from pushgate.cli import listen, push, run, token
+from pushgate.cli import listen, push, run, status, token
 from pushgate.cli.common import read_keys, say
 from pushgate.errors import ConfigError, PushgateError
 
@@ -34,6 +34,7 @@ app.command()(run.run)
 app.command()(push.push)
 app.command()(listen.listen)
 app.command()(token.token)
+app.command()(status.status)
 app.add_typer(bench_app, name="bench")
 
 

@@ -1,6 +1,7 @@
-"""The gateway's two users, in Python: who pushes, and who listens.
+"""Who uses a gateway, in Python: who pushes, who listens, and who looks after it.
 
 pusher     Pusher: the HTTP API as methods
 listener   Listener: the messages of one user, over as many connections as it takes
+status     how a node is
 errors     what can go wrong for them
 """
