@@ -1,0 +1,33 @@
+"""The configuration of a node.
+
+settings    what can be set, and its defaults
+loading     where a value comes from, and what is wrong with it
+"""
+
+from pushgate.config.loading import Loaded, load, load_with_origins
+from pushgate.config.settings import (
+    BusConfig,
+    ClientsConfig,
+    Config,
+    LimitsConfig,
+    LogConfig,
+    ManagementConfig,
+    NodeConfig,
+    TenantConfig,
+    TokenKeyConfig,
+)
+
+__all__ = [
+    "BusConfig",
+    "ClientsConfig",
+    "Config",
+    "LimitsConfig",
+    "Loaded",
+    "LogConfig",
+    "ManagementConfig",
+    "NodeConfig",
+    "TenantConfig",
+    "TokenKeyConfig",
+    "load",
+    "load_with_origins",
+]
