@@ -1,9 +1,10 @@
-"""Structured logs: one line a lifecycle event, none a connection or a message; secrets and uids never."""
+"""Structured logs: one line an event in the life of the node, none a connection or message; no secrets and no uids."""
 
 import logging
 import sys
+import traceback
 from contextlib import suppress
-from typing import Literal, TextIO, cast
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -27,7 +28,10 @@ class _Stream:
 
 
 def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
-    """Send log lines of `level` and above to standard error; `auto` is `console` on a terminal, else `json`."""
+    """Send log lines of `level` and above to standard error; `auto` is `console` on a terminal, else `json`.
+
+    What libraries log comes as lines of ours, whatever the level from warnings on: below that they may say anything.
+    """
     if style == "auto":
         style = "console" if sys.stderr.isatty() else "json"
     renderer: structlog.typing.Processor = (
@@ -40,7 +44,7 @@ def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(lambda exc_info: describe(exc_info[1])),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -48,10 +52,58 @@ def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Stream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING, stream=sys.stderr, force=True)
+    logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+    sys.unraisablehook = lambda unraisable: _log_untaken(unraisable.exc_value)
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """Return the logger of a part of the product."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=name)
     return logger
+
+
+def bind(**facts: object) -> None:
+    """Have every later line of this process, or this task, say these facts too."""
+    structlog.contextvars.bind_contextvars(**facts)
+
+
+def describe(error: BaseException | None) -> str:
+    """Return where an exception was raised, and what led to it, without values that may be a client's.
+
+    What a KeyError or a ValueError says is the value that was wrong: a uid, say. So it is left out.
+    """
+    parts = []
+    while error is not None:
+        text = "(not shown)" if isinstance(error, KeyError | ValueError) else str(error)
+        where = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"{where}{type(error).__name__}: {text}")
+        if isinstance(error, BaseExceptionGroup):
+            parts += [describe(part) for part in error.exceptions]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\nafter\n".join(parts)
+
+
+def log_loop_error(_: object, context: dict[str, Any]) -> None:
+    """Log what an event loop could give to nobody: `loop.set_exception_handler` takes this.
+
+    Its words are logged only where no exception comes with them: they may show what a callback was called with.
+    """
+    error = context.get("exception")
+    if error is None:
+        get_logger("loop").error(context["message"])
+    else:
+        _log_untaken(error)
+
+
+def _log_untaken(error: BaseException | None) -> None:
+    get_logger("loop").error("nobody took an exception", exc_info=error)
+
+
+class _Bridge(logging.Handler):
+    """Takes what libraries log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record as a line of ours."""
+        logger = get_logger(record.name)
+        log = logger.error if record.levelno >= logging.ERROR else logger.warning
+        log(record.getMessage(), exc_info=record.exc_info)

@@ -136,7 +136,13 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[log]`: the lowest level shown, and the style: `auto` is `console` on a terminal, else `json`."""
+    """`[log]`: what is logged to standard error, a line an event in the life of the node.
+
+    `level` is the lowest shown: `error` is for somebody to look into, `warning` tells of what may need it, `info` of
+    the node's life (ready, reloaded, the bus there or away, stopped), `debug` of the life of its processes too. `style`
+    is `json`, an object a line with `timestamp` (UTC), `level`, `part`, `event` and more, or `console` for eyes;
+    `auto` is `console` on a terminal, else `json`.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     style: Literal["auto", "console", "json"] = "auto"

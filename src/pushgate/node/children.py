@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 
-from pushgate.log import get_logger
+from pushgate.log import bind, get_logger
 from pushgate.node.reload import Settings, send_settings
 from pushgate.node.timers import BackOff
 from pushgate.node.worker import READY, STOP, WorkerPlan, run_worker
@@ -101,6 +101,7 @@ class Child:
 def _become_worker(plan: WorkerPlan, control: socket.socket) -> None:
     """Turn this forked process into a worker; never returns."""
     status = 1
+    bind(worker=plan.index)
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -112,7 +113,7 @@ def _become_worker(plan: WorkerPlan, control: socket.socket) -> None:
         _close_all_but({0, 1, 2, *(sock.fileno() for sock in own)})
         status = run_worker(plan, control)
     except BaseException:
-        _log.exception("the worker failed", worker=plan.index)
+        _log.exception("the worker failed")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -9,6 +9,7 @@ from msgspec import structs
 from pushgate import log
 from pushgate.api.demo import demo_routes
 from pushgate.config import Config, TenantConfig, TokenKeyConfig
+from pushgate.errors import PushgateError
 from pushgate.node.banner import print_banner
 from pushgate.node.check import demo_tenant
 from pushgate.node.data_dir import DataDir
@@ -52,6 +53,11 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
             lambda clients_port: demo_routes(api_key, clients_port) if config.management.demo else [],
             announce,
         ).run()
+    except PushgateError:
+        raise
+    except Exception:
+        log.get_logger("supervisor").exception("the node failed")
+        return 1
     finally:
         data_dir.close()
 

@@ -204,6 +204,7 @@ class Supervisor:
         )
         try:
             child.fork(plan)
+            _log.debug("a worker is started", worker=child.index, pid=child.pid)
         except OSError as error:
             pause = child.back_off.pause()
             _log.error("a worker cannot be started", worker=child.index, reason=error.strerror, again_in=pause)

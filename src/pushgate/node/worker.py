@@ -23,7 +23,7 @@ from pushgate.config import Config
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.router import Router
 from pushgate.errors import PushgateError
-from pushgate.log import get_logger
+from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, REFUSED
 from pushgate.metrics.rows import Rows
@@ -81,7 +81,7 @@ class Worker:
         self._control = control
         self._loop = loop
         self._row = row
-        self._log = get_logger("worker").bind(worker=plan.index)
+        self._log = get_logger("worker")
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sent_away = False
@@ -241,9 +241,10 @@ def run_worker(plan: WorkerPlan, control: socket.socket) -> int:
     gc.set_threshold(*GC_THRESHOLDS)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
+    loop.set_exception_handler(log_loop_error)
     try:
         loop.run_until_complete(Worker(plan, control, loop).run())
     except PushgateError as error:
-        get_logger("worker").error("the worker cannot go on", worker=plan.index, reason=str(error))
+        get_logger("worker").error("the worker cannot go on", reason=str(error))
         return 1
     return 0
