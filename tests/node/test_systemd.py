@@ -62,7 +62,7 @@ def test_a_status_is_said_when_it_is_news(manager: Manager) -> None:
 
 def test_the_watchdog_is_fed_only_while_all_is_well(manager: Manager) -> None:
     told = Systemd({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())})
-    assert told.interval == 1.5
+    assert told.interval == 0.75
     told.report(True, "well")
     told.report(False, "stuck")
     told.report(True, "stuck")

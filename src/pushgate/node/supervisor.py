@@ -255,12 +255,12 @@ class Supervisor:
             child.kill(signal.SIGTERM)
 
     def _report(self) -> None:
-        """Tell systemd how we are; as well only while every worker ticks."""
+        """Tell systemd how we are: well, unless a worker has not ticked for half of what its watchdog allows."""
         self._timers.after(self._systemd.interval, self._report)
         connections = self._rows.total(CONNECTIONS)
         workers = sum(child.ready for child in self._children)
         self._systemd.report(
-            self._watchdog.silence < self._systemd.interval,
+            self._watchdog.silence < 2 * self._systemd.interval,
             f"{connections} connections, {workers} of {self._count} workers ready",
         )
 
