@@ -1,0 +1,132 @@
+import os
+import selectors
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from pushgate.errors import StartError
+from pushgate.metrics.catalogue import NATS_RESTARTS
+from pushgate.metrics.rows import Rows
+from pushgate.node.nats_keeper import NatsKeeper
+from pushgate.node.nats_server import NatsServer
+from pushgate.node.timers import PAUSES, Timers
+from tests.node.conftest import Clock
+
+
+class FakeNats:
+    """A server whose end is a readable descriptor; `faults` are what its next starts raise."""
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self.faults: list[StartError] = []
+        self.answers: list[bool | StartError] = []
+        self.moved = False
+        self.pidfd = -1
+
+    def start(self) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.starts += 1
+        self.forget()
+        self.pidfd = os.eventfd(0)
+
+    def forget(self) -> None:
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+
+    def end(self) -> None:
+        os.eventfd_write(self.pidfd, 1)
+
+    def ready(self, timeout: float) -> None:
+        pass
+
+    def is_ready(self) -> bool:
+        answer = self.answers.pop(0) if self.answers else True
+        if isinstance(answer, StartError):
+            raise answer
+        return answer
+
+
+class Rig:
+    """A keeper in a selector loop of the test's own, which goes on when the clock does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.nats = FakeNats()
+        self.selector = selectors.DefaultSelector()
+        self.timers = Timers()
+        self.row = Rows(1).row(1)
+        self.moves = 0
+        self.keeper = NatsKeeper(cast(NatsServer, self.nats), self.selector, self.timers, self.row, self._move)
+        self.keeper.start()
+
+    def _move(self) -> None:
+        self.moves += 1
+
+    def go_on(self, seconds: float = 0.0) -> None:
+        self.clock.now += seconds
+        for key, _ in self.selector.select(0):
+            cast(Callable[[], None], key.data)()
+        self.timers.run_due()
+
+    def end(self) -> None:
+        self.nats.end()
+        self.go_on()
+
+
+@pytest.fixture
+def rig(clock: Clock) -> Iterator[Rig]:
+    made = Rig(clock)
+    yield made
+    made.selector.close()
+    made.nats.forget()
+
+
+def test_it_is_started_again_when_it_ends(rig: Rig) -> None:
+    rig.end()
+    assert rig.nats.starts == 2
+    rig.nats.answers = [False, False, True]
+    for _ in range(3):
+        rig.go_on(0.05)
+    assert rig.nats.answers == []
+    assert rig.row[NATS_RESTARTS] == 1
+    assert rig.moves == 0
+    assert rig.timers.wait() is None
+
+
+def test_it_is_tried_again_when_it_does_not_start(rig: Rig) -> None:
+    rig.nats.faults = [StartError("no"), StartError("still no")]
+    with capture_logs() as logs:
+        rig.end()
+        rig.go_on(PAUSES[1])
+        assert rig.nats.starts == 1
+        rig.go_on(PAUSES[2])
+    assert rig.nats.starts == 2
+    assert [line["reason"] for line in logs if "reason" in line] == ["no", "still no"]
+
+
+def test_who_waits_at_its_old_port_is_told_of_another(rig: Rig) -> None:
+    rig.nats.moved = True
+    rig.end()
+    rig.go_on(0.05)
+    assert rig.moves == 1
+
+
+def test_one_that_ends_while_it_starts_is_started_once_more(rig: Rig) -> None:
+    rig.end()
+    rig.nats.answers = [StartError("it ended")]
+    rig.nats.end()
+    rig.go_on(0.05)
+    rig.go_on(PAUSES[1])
+    assert rig.nats.starts == 3
+    assert rig.row[NATS_RESTARTS] == 2
+
+
+def test_let_go_it_may_end(rig: Rig) -> None:
+    rig.keeper.let_go()
+    rig.end()
+    rig.go_on(60)
+    assert rig.nats.starts == 1
+    assert rig.row[NATS_RESTARTS] == 0
