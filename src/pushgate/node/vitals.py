@@ -43,6 +43,7 @@ class Vitals:
         self._row[WORKER_MAX_FILES] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._row[WORKER_START] = time.time_ns() // 1000
         gc.callbacks.append(self._note_collection)
+        self._measure()
 
     def tick(self, late: float) -> None:
         """Measure; this tick came `late` seconds later than it was due."""
@@ -52,6 +53,10 @@ class Vitals:
         self._lag.note(late)
         self._lag.tick()
         self._gc_pause.tick()
+        self._measure()
+
+    def _measure(self) -> None:
+        row = self._row
         cpu = time.process_time_ns() // 1000
         row[WORKER_CPU] += cpu - self._cpu  # added, not set: a successor goes on where this worker ends
         self._cpu = cpu
