@@ -16,8 +16,10 @@ from pushgate.api.context import ApiContext
 from pushgate.api.server import ApiServer
 from pushgate.bus.base import Parcel, Receive
 from pushgate.config import Config, ManagementConfig, TenantConfig
+from pushgate.delivery.questions import Gathered, R
 from pushgate.errors import Problem
 from pushgate.messages.push import Push, decode_push
+from pushgate.messages.questions import Closed, Counted, Question, Reply, Sessions
 from pushgate.metrics.rows import Rows
 from pushgate.tenants.registry import Quota, Tenants, hash_api_key
 
@@ -52,6 +54,27 @@ class FakeBus:
     @property
     def pushes(self) -> list[Push]:
         return [decode_push(parcel.payload) for parcel in self.parcels]
+
+
+class FakeQuestions:
+    """Answers with `replies`, each by its node; `missing` are the nodes that do not answer, `here` is our own."""
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.replies: list[tuple[str, Reply]] = [
+            ("here", Sessions([])),
+            ("here", Closed(0)),
+            ("here", Counted("0.1.0", 2, True, 0, 0, 0, 0, 0.0, 0.0)),
+        ]
+        self.missing: list[str] = []
+        self.error: Exception | None = None
+
+    async def ask(self, question: Question, kind: type[R]) -> Gathered[R]:
+        self.asked.append(question)
+        if self.error is not None:
+            raise self.error
+        replies = [(node, reply) for node, reply in self.replies if isinstance(reply, kind)]
+        return Gathered(replies, self.missing, "here" not in self.missing)
 
 
 class FakeTenants:
@@ -89,8 +112,13 @@ class FakeTenants:
 class Rig:
     """The server and what stands around it; `call` runs a function on its loop."""
 
-    def __init__(self, extra_routes: Sequence[ControllerRouterHandler] = (), **management: Any) -> None:
+    def __init__(
+        self,
+        extra_routes: Sequence[ControllerRouterHandler] = (),
+        **management: Any,
+    ) -> None:
         self.bus = FakeBus()
+        self.questions = FakeQuestions()
         self.tenants = FakeTenants()
         self.rows = Rows(2)
         self.reasons: list[str] = []
@@ -102,6 +130,7 @@ class Rig:
             Config(management=ManagementConfig(**management)),
             self.tenants,
             self.bus,
+            self.questions,
             self.rows,
             self.rows.row(0),
             lambda: self.reasons,

@@ -12,10 +12,14 @@ from urllib.parse import quote
 import jwt
 from msgspec import structs
 
+from pushgate.bus.memory import MemoryBus
 from pushgate.config import ClientsConfig, TenantConfig, TokenKeyConfig
+from pushgate.delivery.answers import Answers
 from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.questions import Questions
 from pushgate.delivery.router import Router
 from pushgate.messages.push import Push, encode_push
+from pushgate.messages.questions import Node
 from pushgate.metrics.catalogue import CATALOGUE
 from pushgate.metrics.rows import Rows, tenant_slot
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
@@ -62,7 +66,11 @@ class Gateway:
         self.heartbeat = Heartbeat(self.poller, self.sessions, self.config, self.row)
         self.lobby = Lobby(self.poller, tenants, self.config, self.row, self.deliver)
         self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
-        self.router = Router(self.sessions, self.fanout, self.row)
+        self.stopping = False
+        self.bus = MemoryBus()
+        self.answers = Answers(self.sessions, self.rows, tenants.numbers, lambda: not self.stopping)
+        self.questions = Questions(Node("here", 1), 0, self.bus, self.answers.reply, self.row)
+        self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear)
         self.socket = open_listener(self.config.host, 0, 128)
         self.port: int = self.socket.getsockname()[1]
         self.listener = Listener(self.socket, self.poller, self.row, self._admit, self.loop.call_later)

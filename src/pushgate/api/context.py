@@ -5,6 +5,8 @@ from typing import Protocol
 
 from pushgate.bus.base import Bus
 from pushgate.config import Config
+from pushgate.delivery.questions import Gathered, R
+from pushgate.messages.questions import Question
 from pushgate.metrics.rows import Row, Rows
 from pushgate.tenants.registry import Quota
 
@@ -30,6 +32,13 @@ class TenantKeys(Protocol):
         """Return a client token good for `ttl` seconds, and when it expires (seconds since 1970)."""
 
 
+class Asking(Protocol):
+    """How the API asks all nodes."""
+
+    async def ask(self, question: Question, kind: type[R]) -> Gathered[R]:
+        """Return what the nodes answered, and who did not. Raises BusUnavailable, Problem."""
+
+
 class ApiContext:
     """The parts of one worker that requests reach.
 
@@ -37,13 +46,14 @@ class ApiContext:
     beside a bus that is away; none means ready.
     """
 
-    __slots__ = ("bus", "config", "not_ready", "row", "rows", "tenants")
+    __slots__ = ("bus", "config", "not_ready", "questions", "row", "rows", "tenants")
 
     def __init__(
         self,
         config: Config,
         tenants: TenantKeys,
         bus: Bus,
+        questions: Asking,
         rows: Rows,
         row: Row,
         not_ready: Callable[[], list[str]],
@@ -51,6 +61,7 @@ class ApiContext:
         self.config = config
         self.tenants = tenants
         self.bus = bus
+        self.questions = questions
         self.rows = rows
         self.row = row
         self.not_ready = not_ready

@@ -1,33 +1,30 @@
-"""The router: takes pushes from the bus and writes them to the sessions of its worker."""
+"""The router: takes what the bus brings: writes pushes to the sessions of its worker, and passes on what nodes ask."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
-from pushgate.log import get_logger
 from pushgate.messages.push import decode_push
-from pushgate.metrics.catalogue import BUS_LAG, DROPPED, PUSH_TO_WRITE
+from pushgate.metrics.catalogue import BUS_LAG, PUSH_TO_WRITE
 from pushgate.metrics.rows import Row, observe
-
-_log = get_logger("delivery")
 
 
 class Router:
-    """Delivers what the bus brings. `receive` is given to the bus."""
+    """Delivers what the bus brings. `receive` is given to the bus, `hear` takes what is no push."""
 
-    def __init__(self, sessions: Sessions, fanout: FanOut, row: Row) -> None:
+    def __init__(self, sessions: Sessions, fanout: FanOut, row: Row, hear: Callable[[bytes], None]) -> None:
         self._sessions = sessions
         self._fanout = fanout
         self._row = row
+        self._hear = hear
 
     def receive(self, payload: bytes) -> None:
         """Deliver one push: at once to users, in slices to everyone."""
         try:
             push = decode_push(payload)
-        except ValueError as error:
-            self._row[DROPPED["undecodable"]] += 1
-            _log.error("the bus brought something that is no push", error=str(error))
+        except ValueError:  # an array is a push; what nodes say to each other are maps, and rare
+            self._hear(payload)
             return
         observe(self._row, BUS_LAG, time.time() - push.time / 1000)
         if push.uids is None:

@@ -142,6 +142,8 @@ BUS_LAG = _histogram(
     "From the acceptance of a push to its receipt by a worker, node clocks compared",
     (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+QUESTIONS = _counter("questions_total", "Questions about users and nodes that were asked of all nodes")
+UNANSWERED = _counter("questions_unanswered_total", "Nodes that did not answer a question in time")
 PUSH_TO_WRITE = _histogram(
     "push_to_write_seconds",
     "From the acceptance of a push to the last write of it on a worker, node clocks compared",

@@ -7,6 +7,7 @@ imported and built before the first fork, and the garbage collector frozen, so t
 import gc
 import os
 import resource
+import secrets
 import selectors
 import signal
 import socket
@@ -19,6 +20,7 @@ from pushgate.api.app import build_app
 from pushgate.config import Config
 from pushgate.errors import PushgateError
 from pushgate.log import get_logger
+from pushgate.messages.questions import Node
 from pushgate.metrics.catalogue import CONNECTIONS, LAST_RELOAD, NODE_START, RELOADS, WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.check import check_config
@@ -66,6 +68,7 @@ class Supervisor:
         self._count = checked.workers
         self._tenants = checked.tenants
         self._systemd = Systemd()
+        self._node = Node(config.node.name or socket.gethostname()[:64], secrets.randbits(64))
         self._files = _raise_file_limit()
         self._clients = open_listener(config.clients.host, config.clients.port, config.clients.backlog)
         self._management = open_listener(config.management.host, config.management.port, config.clients.backlog)
@@ -192,6 +195,7 @@ class Supervisor:
         plan = WorkerPlan(
             index=child.index,
             workers=self._count,
+            node=self._node,
             config=self._config,
             bus_url=self._nats.url if self._nats is not None else self._config.bus.url,
             rows=self._rows,

@@ -20,10 +20,13 @@ from pushgate.api.server import ApiServer
 from pushgate.bus import create_bus
 from pushgate.codes import Close
 from pushgate.config import Config
+from pushgate.delivery.answers import Answers
 from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.questions import Questions
 from pushgate.delivery.router import Router
 from pushgate.errors import PushgateError
 from pushgate.log import get_logger, log_loop_error
+from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, REFUSED
 from pushgate.metrics.rows import Rows
@@ -61,6 +64,7 @@ class WorkerPlan:
 
     index: int
     workers: int
+    node: Node
     config: Config
     bus_url: str
     rows: Rows
@@ -97,11 +101,13 @@ class Worker:
         self._lobby = Lobby(self._poller, plan.tenants, config.clients, row, self._deliver)
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         self._bus = create_bus(plan.bus_url, config.bus.prefix)
+        self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
+        self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row)
         fanout = FanOut(self._sessions, row, loop.call_soon, loop.call_later)
-        self._router = Router(self._sessions, fanout, row)
+        self._router = Router(self._sessions, fanout, row, self._questions.hear)
         self._api = ApiServer(
             plan.app,
-            ApiContext(config, plan.tenants, self._bus, plan.rows, row, self._why_not_ready),
+            ApiContext(config, plan.tenants, self._bus, self._questions, plan.rows, row, self._why_not_ready),
             loop,
         )
         self._clients = Listener(plan.clients, self._poller, row, self._admit, loop.call_later)
@@ -147,6 +153,7 @@ class Worker:
         except TimeoutError:
             self._log.info("some clients did not take their last bytes", clients=self._poller.leaving)
         await answering
+        await self._questions.stop()
         await self._bus.stop()
 
     def _admit(self, connection: socket.socket, address: Any) -> None:
@@ -177,6 +184,8 @@ class Worker:
         self._poller.tick()
         self._lobby.tick()
         self._heartbeat.tick(time.time())
+        self._questions.tick()
+        self._answers.tick(time.monotonic())
         self._row[BUS_CONNECTED] = int(self._bus.connected)
         self._row[BUS_RECONNECTS] += self._bus.reconnects - self._reconnects
         self._reconnects = self._bus.reconnects
@@ -223,6 +232,7 @@ class Worker:
 
     def _note_gap(self) -> None:
         self._row[BUS_GAPS] += 1
+        self._questions.presence.unsettle()
 
     def _why_not_ready(self) -> list[str]:
         reasons = []

@@ -1,0 +1,129 @@
+"""What a worker says to questions: about the sessions that it holds, and about its node."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from pushgate import __version__
+from pushgate.codes import Close
+from pushgate.messages.questions import Closed, Count, Counted, Find, Found, Kick, Question, Reply, Sessions
+from pushgate.metrics.catalogue import (
+    BUS_CONNECTED,
+    TENANT_CONNECTIONS,
+    TENANT_DELIVERED,
+    TENANT_PUSHES,
+    TENANT_USERS,
+)
+from pushgate.metrics.rates import Rates
+from pushgate.metrics.rows import Rows, tenant_slot
+
+MAX_FOUND = 1000
+"""Sessions of a user that an answer has at most, the oldest: it must go into one message of any bus."""
+
+S = TypeVar("S")
+
+
+class Described(Protocol):
+    """What is told of a session; `since` in seconds since 1970."""
+
+    @property
+    def session(self) -> str:
+        """Its id."""
+
+    @property
+    def device(self) -> str | None:
+        """The device's name, if it has one."""
+
+    @property
+    def since(self) -> int:
+        """When it connected."""
+
+    @property
+    def address(self) -> str:
+        """Where the client is."""
+
+    @property
+    def agent(self) -> str:
+        """What the client says it is."""
+
+
+class Holder(Protocol[S]):
+    """What answers need of the sessions of a worker."""
+
+    def find(self, tenant: str, uid: str) -> Sequence[S]:
+        """Return the sessions of a user, the oldest first."""
+
+    def describe(self, session: S) -> Described:
+        """Return what can be told of a session."""
+
+    def close(self, session: S, code: Close) -> None:
+        """End a session."""
+
+
+class Answers(Generic[S]):
+    """The answers of one worker.
+
+    `numbers` are the tenants' numbers by name; `ready` tells whether the worker's node should get traffic, as far as
+    the worker knows.
+    """
+
+    def __init__(
+        self,
+        sessions: Holder[S],
+        rows: Rows,
+        numbers: Mapping[str, int],
+        ready: Callable[[], bool],
+    ) -> None:
+        self._sessions = sessions
+        self._rows = rows
+        self._rates = Rates(rows)
+        self._numbers = numbers
+        self._ready = ready
+
+    def reply(self, question: Question) -> Reply:
+        """Return the answer to a question; `Kick` is done first."""
+        match question:
+            case Find():
+                found = self._sessions.find(question.tenant, question.uid)[:MAX_FOUND]
+                return Sessions([self._tell(session) for session in found])
+            case Kick():
+                return Closed(self._kick(question))
+            case Count():
+                return self._count(question.tenant)
+
+    def tick(self, now: float) -> None:
+        """Sample what rates are made of, when it is time; `now` in seconds of a monotonic clock."""
+        self._rates.sample(
+            (
+                tenant_slot(number, slot)
+                for number in self._numbers.values()
+                for slot in (TENANT_PUSHES, TENANT_DELIVERED)
+            ),
+            now,
+        )
+
+    def _tell(self, session: S) -> Found:
+        told = self._sessions.describe(session)
+        return Found(told.session, told.device, told.since, told.address, told.agent)
+
+    def _kick(self, kick: Kick) -> int:
+        closed = 0
+        for session in self._sessions.find(kick.tenant, kick.uid):
+            if kick.session is None or self._sessions.describe(session).session == kick.session:
+                self._sessions.close(session, Close.KICKED)
+                closed += 1
+        return closed
+
+    def _count(self, tenant: str) -> Counted:
+        rows, now, workers = self._rows, time.monotonic(), self._rows.count - 1
+        node = (__version__, workers, self._ready() and rows.total(BUS_CONNECTED) == workers)
+        number = self._numbers.get(tenant)
+        if number is None:  # this node has another configuration
+            return Counted(*node, 0, 0, 0, 0, 0.0, 0.0)
+        totals = (TENANT_CONNECTIONS, TENANT_USERS, TENANT_PUSHES, TENANT_DELIVERED)
+        rates = (TENANT_PUSHES, TENANT_DELIVERED)
+        return Counted(
+            *node,
+            *(rows.total(tenant_slot(number, slot)) for slot in totals),
+            *(self._rates.of(tenant_slot(number, slot), now) for slot in rates),
+        )

@@ -1,0 +1,192 @@
+"""Questions between nodes: a worker asks all nodes over the bus, and says which of them did not answer.
+
+A question about a user goes to the user's shard, so that on each node the worker hears it that owns the user; one
+about nodes goes to everyone, and worker 0 of each other node speaks for it. Answers go to a shard that the asking
+worker owns; the owners of that shard on other nodes drop them, since they know of no such question.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import getrandbits
+from typing import Generic, NamedTuple, TypeVar
+
+from pushgate.bus.base import Bus, Parcel
+from pushgate.delivery.presence import EVERY, Presence
+from pushgate.errors import BusUnavailable, Problem
+from pushgate.log import get_logger
+from pushgate.messages.questions import (
+    Answer,
+    Ask,
+    Closed,
+    Count,
+    Counted,
+    Here,
+    Node,
+    Question,
+    Reply,
+    Sessions,
+    Word,
+    decode_word,
+    encode_word,
+)
+from pushgate.messages.shard import shard_of
+from pushgate.metrics.catalogue import DROPPED, QUESTIONS, UNANSWERED
+from pushgate.metrics.rows import Row
+
+DEADLINE = 1.0
+"""Seconds that a question waits for its answers."""
+MAX_ASKED = 1000
+"""Questions of one worker that may be under way."""
+MAX_OUTBOX = 1000
+"""Words that may wait for the bus to take those before them; beyond that they are lost, as the bus may lose any."""
+
+R = TypeVar("R", Sessions, Closed, Counted)
+
+_log = get_logger("questions")
+
+
+class Gathered(NamedTuple, Generic[R]):
+    """What the nodes said, by name, and who did not answer; `whole` when at least our own node did."""
+
+    replies: list[tuple[str, R]]
+    missing: list[str]
+    whole: bool
+
+
+class _Asked:
+    """A question under way: who has answered it."""
+
+    __slots__ = ("complete", "replies")
+
+    def __init__(self) -> None:
+        self.replies: dict[Node, Reply] = {}
+        self.complete = asyncio.Event()
+
+
+class Questions:
+    """The questions of one worker, and its answers to those of others. `hear` is given what is no push.
+
+    `index` is the worker's on its node, `reply` what it says to a question about its own node.
+    """
+
+    def __init__(self, node: Node, index: int, bus: Bus, reply: Callable[[Question], Reply], row: Row) -> None:
+        self.presence = Presence(node)
+        self._node = node
+        self._speaks = index == 0
+        self._shard = index  # of any number of workers, the one of this index owns it
+        self._bus = bus
+        self._reply = reply
+        self._row = row
+        self._asked: dict[int, _Asked] = {}
+        self._outbox: list[Parcel] = []
+        self._sender: asyncio.Task[None] | None = None
+        self._ticks = 0
+
+    async def ask(self, question: Question, kind: type[R]) -> Gathered[R]:
+        """Return what the nodes answer within DEADLINE; `kind` is the kind of reply that the question has.
+
+        Raises BusUnavailable when the question may not have reached anybody, and Problem 503 for one too many.
+        """
+        if len(self._asked) >= MAX_ASKED:
+            raise Problem("unavailable", "too many questions are under way")
+        asked = _Asked()
+        shard = None
+        if isinstance(question, Count):
+            asked.replies[self._node] = self._reply(question)
+        else:
+            shard = shard_of(question.tenant, question.uid)
+        number = getrandbits(64)
+        self._asked[number] = asked
+        self._row[QUESTIONS] += 1
+        published = False
+        try:
+            async with asyncio.timeout(DEADLINE):
+                word = Ask(number, self._node, self._shard, question)
+                await self._bus.publish([Parcel(shard, encode_word(word))])
+                published = True
+                self._look(asked)
+                await asked.complete.wait()
+        except TimeoutError:
+            if not published:
+                raise BusUnavailable("the bus did not confirm in time") from None
+        finally:
+            del self._asked[number]
+        replies = [(node.name, reply) for node, reply in asked.replies.items() if isinstance(reply, kind)]
+        missing = self.presence.nodes - asked.replies.keys()
+        self._row[UNANSWERED] += len(missing)
+        return Gathered(sorted(replies, key=_name), sorted(node.name for node in missing), self._node not in missing)
+
+    def hear(self, payload: bytes) -> None:
+        """Take what a node asks or tells. Never raises."""
+        try:
+            word = decode_word(payload)
+        except ValueError as error:
+            self._row[DROPPED["undecodable"]] += 1
+            _log.error("the bus brought something unknown", error=str(error))
+            return
+        if isinstance(word, Here):
+            self.presence.hear(word)
+        elif isinstance(word, Ask):
+            self._answer(word)
+        else:
+            asked = self._asked.get(word.id)
+            if asked is not None:
+                asked.replies[word.node] = word.reply
+                self._look(asked)
+
+    def tick(self) -> None:
+        """Count one tick of the worker; says now and then that this node is there."""
+        if not self._bus.connected:
+            return
+        self.presence.tick()
+        if self._speaks and self._ticks % EVERY == 0:
+            self._post(None, Here(self._node))
+        self._ticks += 1
+
+    async def stop(self) -> None:
+        """Say that this node leaves, and wait until the bus has what was said; when it is away, not for long."""
+        if self._speaks and self._bus.connected:
+            self._post(None, Here(self._node, leaving=True))
+            self._speaks = False
+        if self._sender is not None:
+            await asyncio.wait((self._sender,), timeout=DEADLINE)
+
+    def _look(self, asked: _Asked) -> None:
+        """See whether everybody has answered; who may not be known yet is waited for."""
+        if self.presence.settled and self.presence.nodes <= asked.replies.keys():
+            asked.complete.set()
+
+    def _answer(self, ask: Ask) -> None:
+        if isinstance(ask.question, Count) and (not self._speaks or ask.node == self._node):
+            return
+        try:
+            reply = self._reply(ask.question)
+        except Exception:
+            _log.exception("a question met a fault in the gateway")
+            return
+        self._post(ask.shard, Answer(ask.id, self._node, reply))
+
+    def _post(self, shard: int | None, word: Word) -> None:
+        """Send a word from where nobody can wait: what is said while the bus takes a group goes in the next one."""
+        if len(self._outbox) >= MAX_OUTBOX:
+            return
+        self._outbox.append(Parcel(shard, encode_word(word)))
+        if self._sender is None:
+            self._sender = asyncio.get_running_loop().create_task(self._send())
+
+    async def _send(self) -> None:
+        while self._outbox:
+            parcels, self._outbox = self._outbox, []
+            try:
+                await self._bus.publish(parcels)
+            except BusUnavailable as error:
+                _log.debug("words to other nodes are lost", words=len(parcels), reason=str(error))
+            except Problem as error:
+                _log.warning("words to other nodes are too long for the bus", words=len(parcels), reason=str(error))
+            except Exception:
+                _log.exception("words to other nodes met a fault in the gateway")
+        self._sender = None
+
+
+def _name(reply: tuple[str, Reply]) -> str:
+    return reply[0]

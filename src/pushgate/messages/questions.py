@@ -1,0 +1,118 @@
+"""What nodes ask and tell each other on the bus, beside pushes: questions, their answers, and that a node is there.
+
+All of it is MessagePack maps, and a push is an array: neither is ever taken for the other. Unknown fields are ignored,
+so that nodes of neighbouring versions read each other; a question that a node does not know it leaves unanswered.
+"""
+
+from msgspec import DecodeError, Struct, msgpack
+
+
+class Node(Struct, array_like=True, frozen=True):
+    """A node: its name for people, and a number that is unlike any other's, made anew at each start."""
+
+    name: str
+    instance: int
+
+
+class Find(Struct, tag="find", frozen=True):
+    """Which sessions has a user? Asked of the owners of the user's shard."""
+
+    tenant: str
+    uid: str
+
+
+class Kick(Struct, tag="kick", frozen=True):
+    """Close the sessions of a user, or the one of this id. Asked of the owners of the user's shard."""
+
+    tenant: str
+    uid: str
+    session: str | None = None
+
+
+class Count(Struct, tag="count", frozen=True):
+    """What are the numbers of a node, and of this tenant on it? Asked of all nodes."""
+
+    tenant: str
+
+
+class Found(Struct, array_like=True, frozen=True):
+    """One session; `since` in seconds since 1970. New fields go to the end with a default."""
+
+    session: str
+    device: str | None
+    since: int
+    address: str
+    agent: str
+
+
+class Sessions(Struct, tag="sessions", frozen=True):
+    """The answer to `Find`: the oldest first."""
+
+    sessions: list[Found]
+
+
+class Closed(Struct, tag="closed", frozen=True):
+    """The answer to `Kick`: how many sessions were closed."""
+
+    closed: int
+
+
+class Counted(Struct, tag="counted", frozen=True):
+    """The answer to `Count`: what there is now, what was counted since the node started, and in a second of late."""
+
+    version: str
+    workers: int
+    ready: bool
+    connections: int
+    users: int
+    pushes: int
+    delivered: int
+    pushes_per_second: float
+    delivered_per_second: float
+
+
+Question = Find | Kick | Count
+Reply = Sessions | Closed | Counted
+
+
+class Ask(Struct, tag="ask", frozen=True):
+    """A question; its answers go to `shard`, which the worker that asks owns on its node. `id` is random, 64 bits."""
+
+    id: int
+    node: Node
+    shard: int
+    question: Question
+
+
+class Answer(Struct, tag="answer", frozen=True):
+    """What a node says to the question of this id."""
+
+    id: int
+    node: Node
+    reply: Reply
+
+
+class Here(Struct, tag="here", frozen=True):
+    """A node is there, or with `leaving` is not any more."""
+
+    node: Node
+    leaving: bool = False
+
+
+Word = Ask | Answer | Here
+
+_encoder = msgpack.Encoder()
+_decoder: msgpack.Decoder[Word] = msgpack.Decoder(Word)
+
+
+def encode_word(word: Word) -> bytes:
+    """Return what goes over the bus."""
+    return _encoder.encode(word)
+
+
+def decode_word(payload: bytes) -> Word:
+    """Return what `encode_word` made; raises ValueError for anything else."""
+    try:
+        return _decoder.decode(payload)
+    except DecodeError as error:
+        raise ValueError(f"not a word between nodes: {error}") from None

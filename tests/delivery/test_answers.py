@@ -1,0 +1,85 @@
+"""What a worker says about its sessions and its node."""
+
+import time
+
+import pytest
+
+from pushgate import __version__
+from pushgate.delivery import answers as module
+from pushgate.messages.questions import Closed, Count, Counted, Find, Kick, Sessions
+from pushgate.metrics.catalogue import BUS_CONNECTED, TENANT_PUSHES
+from pushgate.metrics.rows import tenant_slot
+from tests.rig.gateway import Gateway
+
+
+async def test_a_users_sessions_are_described_the_oldest_first(gateway: Gateway) -> None:
+    phone = await gateway.join("alice", "&device=phone-1")
+    tab = await gateway.join("alice")
+    await gateway.join("bob")
+    await gateway.join("alice", tenant="acme")
+    reply = gateway.answers.reply(Find("default", "alice"))
+    assert isinstance(reply, Sessions)
+    first, second = reply.sessions
+    assert (first.session, second.session) == (phone.welcome["session"], tab.welcome["session"])
+    assert (first.device, second.device) == ("phone-1", None)
+    assert abs(first.since - time.time()) < 5
+    assert first.address == "127.0.0.1"
+    assert gateway.answers.reply(Find("default", "nobody")) == Sessions([])
+    assert gateway.answers.reply(Find("no such tenant", "alice")) == Sessions([])
+
+
+async def test_very_many_sessions_are_cut(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FOUND", 2)
+    clients = [await gateway.join("alice") for _ in range(3)]
+    reply = gateway.answers.reply(Find("default", "alice"))
+    assert isinstance(reply, Sessions)
+    assert [each.session for each in reply.sessions] == [client.welcome["session"] for client in clients[:2]]
+
+
+async def test_kicking_a_user(gateway: Gateway) -> None:
+    clients = [await gateway.join("alice") for _ in range(3)]
+    bob, stranger = await gateway.join("bob"), await gateway.join("alice", tenant="acme")
+    assert gateway.answers.reply(Kick("default", "alice")) == Closed(3)
+    for client in clients:
+        assert (await client.receive_close())[0] == 4503
+    assert await bob.is_quiet()
+    assert await stranger.is_quiet()
+    assert gateway.answers.reply(Kick("default", "alice")) == Closed(0)
+    assert gateway.count("connections_closed_total", "4503") == 3
+
+
+async def test_kicking_one_session(gateway: Gateway) -> None:
+    first, second = await gateway.join("alice"), await gateway.join("alice")
+    bob = await gateway.join("bob")
+    session = first.welcome["session"]
+    assert gateway.answers.reply(Kick("default", "bob", session)) == Closed(0), "it is not Bob's"
+    assert gateway.answers.reply(Kick("acme", "alice", session)) == Closed(0), "nor another tenant's"
+    assert gateway.answers.reply(Kick("default", "alice", session)) == Closed(1)
+    assert (await first.receive_close())[0] == 4503
+    assert await second.is_quiet()
+    assert await bob.is_quiet()
+
+
+async def test_numbers_are_the_tenants(gateway: Gateway) -> None:
+    for user in ("alice", "alice", "bob"):
+        await gateway.join(user)
+    await gateway.join("alice", tenant="acme")
+    gateway.answers.tick(time.monotonic())
+    gateway.push("alice")
+    gateway.row[tenant_slot(gateway.tenants.numbers["default"], TENANT_PUSHES)] += 1
+    assert gateway.answers.reply(Count("default")) == Counted(__version__, 1, False, 3, 2, 1, 2, 1.0, 2.0)
+    assert gateway.answers.reply(Count("acme")) == Counted(__version__, 1, False, 1, 1, 0, 0, 0.0, 0.0)
+    assert gateway.answers.reply(Count("unknown")) == Counted(__version__, 1, False, 0, 0, 0, 0, 0.0, 0.0)
+
+
+async def test_a_node_is_ready_when_all_its_workers_hear_the_bus(gateway: Gateway) -> None:
+    def is_ready() -> bool:
+        reply = gateway.answers.reply(Count("default"))
+        assert isinstance(reply, Counted)
+        return reply.ready
+
+    assert not is_ready()
+    gateway.row[BUS_CONNECTED] = 1
+    assert is_ready()
+    gateway.stopping = True
+    assert not is_ready()

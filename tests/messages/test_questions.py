@@ -1,0 +1,80 @@
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pushgate.messages.push import decode_push, encode_push
+from pushgate.messages.questions import (
+    Answer,
+    Ask,
+    Closed,
+    Count,
+    Counted,
+    Find,
+    Found,
+    Here,
+    Kick,
+    Node,
+    Sessions,
+    Word,
+    decode_word,
+    encode_word,
+)
+from tests.messages.test_push import pushes
+
+numbers = st.integers(0, 2**53)
+nodes = st.builds(Node, st.text(), st.integers(0, 2**64 - 1))
+questions = st.one_of(
+    st.builds(Find, st.text(), st.text()),
+    st.builds(Kick, st.text(), st.text(), st.none() | st.text()),
+    st.builds(Count, st.text()),
+)
+found = st.builds(Found, st.text(), st.none() | st.text(), numbers, st.text(), st.text())
+counts = [numbers, numbers, numbers, numbers, st.floats(0, 1e9), st.floats(0, 1e9)]
+replies = st.one_of(
+    st.builds(Sessions, st.lists(found)),
+    st.builds(Closed, numbers),
+    st.builds(Counted, st.text(), numbers, st.booleans(), *counts),
+)
+ids = st.integers(0, 2**64 - 1)
+words: st.SearchStrategy[Word] = st.one_of(
+    st.builds(Ask, ids, nodes, st.integers(0, 255), questions),
+    st.builds(Answer, ids, nodes, replies),
+    st.builds(Here, nodes, st.booleans()),
+)
+
+
+@given(words)
+def test_a_word_survives_the_bus_and_is_no_push(word: Word) -> None:
+    payload = encode_word(word)
+    assert decode_word(payload) == word
+    with pytest.raises(ValueError, match="not a push"):
+        decode_push(payload)
+
+
+@given(pushes)
+def test_a_push_is_no_word(push: Any) -> None:
+    with pytest.raises(ValueError, match="not a word"):
+        decode_word(encode_push(push))
+
+
+@given(st.binary())
+def test_anything_else_is_told_by_a_value_error(payload: bytes) -> None:
+    with pytest.raises(ValueError, match="not a word"):
+        decode_word(payload)
+
+
+@given(words)
+def test_neighbouring_versions_read_each_other(word: Word) -> None:
+    fields = msgspec.msgpack.decode(encode_word(word))
+    assert decode_word(msgspec.msgpack.encode({**fields, "a_field": "of the future"})) == word
+
+
+def test_sessions_and_nodes_of_the_future_are_read() -> None:
+    reply = {"type": "sessions", "sessions": [["s", None, 1, "a", "b", "new"]]}
+    answer = {"type": "answer", "id": 1, "node": ["n", 2, "new"], "reply": reply}
+    assert decode_word(msgspec.msgpack.encode(answer)) == Answer(
+        1, Node("n", 2), Sessions([Found("s", None, 1, "a", "b")])
+    )
