@@ -15,9 +15,10 @@ from pushgate.api.app import build_app
 from pushgate.api.context import ApiContext
 from pushgate.api.server import ApiServer
 from pushgate.bus.base import Parcel, Receive
-from pushgate.config import Config, ManagementConfig, TenantConfig
+from pushgate.config import Config, LogConfig, ManagementConfig, TenantConfig
 from pushgate.delivery.questions import Gathered, R
 from pushgate.errors import Problem
+from pushgate.log import Level
 from pushgate.messages.push import Push, decode_push
 from pushgate.messages.questions import Closed, Counted, Question, Reply, Sessions
 from pushgate.metrics.rows import Rows
@@ -115,6 +116,7 @@ class Rig:
     def __init__(
         self,
         extra_routes: Sequence[ControllerRouterHandler] = (),
+        level: Level = "info",
         **management: Any,
     ) -> None:
         self.bus = FakeBus()
@@ -127,7 +129,7 @@ class Rig:
         self.listener.setblocking(False)
         self.port: int = self.listener.getsockname()[1]
         self.context = ApiContext(
-            Config(management=ManagementConfig(**management)),
+            Config(management=ManagementConfig(**management), log=LogConfig(level)),
             self.tenants,
             self.bus,
             self.questions,

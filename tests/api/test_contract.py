@@ -11,7 +11,7 @@ from schemathesis.checks import not_a_server_error
 from pushgate.api.rules import unsafe_number
 from tests.api.rig import AUTH, Rig
 
-OPERATIONS = {"POST /v1/push", "POST /v1/tokens", "GET /healthz", "GET /readyz", "GET /metrics"}
+OPERATIONS = {"POST /v1/push", "POST /v1/push/batch", "POST /v1/tokens", "GET /healthz", "GET /readyz", "GET /metrics"}
 
 
 def test_the_document_is_true(rig: Rig) -> None:

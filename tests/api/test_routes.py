@@ -197,7 +197,7 @@ def test_the_document(rig: Rig) -> None:
     response = rig.http.get("/openapi.json")
     document = response.json()
     assert document["openapi"].startswith("3.1")
-    assert document["paths"].keys() == {"/v1/push", "/v1/tokens", "/healthz", "/readyz", "/metrics"}
+    assert document["paths"].keys() == {"/v1/push", "/v1/push/batch", "/v1/tokens", "/healthz", "/readyz", "/metrics"}
     push = document["paths"]["/v1/push"]["post"]
     assert push["responses"].keys() == {"202", "400", "401", "413", "415", "429", "500", "501", "503"}
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

@@ -11,6 +11,7 @@ from pushgate.api.docs import DOCS_ROUTES
 from pushgate.api.openapi import describe
 from pushgate.api.problems import SECURITY_HEADERS, handle_exception
 from pushgate.api.push import PUSH_PATH
+from pushgate.api.request_id import REQUEST_ID
 from pushgate.api.routes import ROUTES
 from pushgate.metrics.catalogue import API_REQUESTS
 
@@ -30,12 +31,13 @@ def build_app(extra_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     return app
 
 
-async def _add_headers(message: Message, _scope: Scope) -> None:
+async def _add_headers(message: Message, scope: Scope) -> None:
     """Add what every answer has and this one does not say itself, in whatever case."""
     if message["type"] == "http.response.start":
         headers = MutableScopeHeaders.from_message(message)
         for name, value in SECURITY_HEADERS.items():
             headers.setdefault(name, value)
+        headers.setdefault(REQUEST_ID, scope["state"]["request_id"])
 
 
 async def _count(message: Message, scope: Scope) -> None:

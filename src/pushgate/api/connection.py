@@ -12,7 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from pushgate.api.cycle import PushCycle
 from pushgate.api.notation import JSON_TYPE, MSGPACK_TYPES
 from pushgate.api.problems import Answer
+from pushgate.api.push import PUSH_PATH
 from pushgate.api.state import ApiState
+from pushgate.api.trace import trace
 
 MAX_HEAD = 64 * 1024
 """Bytes of a request's head that may come after the packet it begins in."""
@@ -113,7 +115,7 @@ class Connection(HttpToolsProtocol):
         if transport.is_closing():
             return
         status, body, headers, media = answer
-        if status == 202 and cycle.keep_alive:
+        if status == 202 and cycle.keep_alive and not headers:
             transport.write(_ACCEPTED[media] % (state.head, len(body), body))
             return
         extra = "".join(f"{name}: {value}\r\n" for name, value in headers)
@@ -131,6 +133,8 @@ class Connection(HttpToolsProtocol):
                 body,
             )
         )
+        if cycle.began:
+            trace("POST", PUSH_PATH, status, cycle.request_id, cycle.tenant, cycle.began)
         if not cycle.keep_alive:
             self._close()
 

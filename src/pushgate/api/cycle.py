@@ -14,12 +14,14 @@ class _Unheard:
 class PushCycle:
     """A push being received or answered; to uvicorn's protocol it looks like its own RequestResponseCycle.
 
-    `tenant` and `form` are whose it is and what it is written in.
+    `tenant` and `form` are whose it is and what it is written in. `request_id` is "" when its caller gave it none;
+    `began` is when it came, where requests are logged.
     `turn`: no answer before this one is owed. `complete`: nothing of it is waited for any more. `refusal`: the
     answer when its head or its size shows already that it is not taken.
     """
 
     __slots__ = (
+        "began",
         "body",
         "complete",
         "disconnected",
@@ -27,6 +29,7 @@ class PushCycle:
         "form",
         "keep_alive",
         "refusal",
+        "request_id",
         "response_complete",
         "size",
         "tenant",
@@ -37,6 +40,8 @@ class PushCycle:
     def __init__(self, turn: bool) -> None:
         self.turn = turn
         self.tenant = ""
+        self.request_id = ""
+        self.began = 0.0
         self.form: Form = JSON_FORM
         self.body: bytes | bytearray = b""
         self.size = 0

@@ -16,13 +16,21 @@ from pushgate.api.problems import PROBLEM_TYPE, ProblemDocument
 from pushgate.codes import PROBLEMS
 
 
+class Parameter(NamedTuple):
+    """A part of the path: its name, its type as bodies have it, and an example to paste."""
+
+    name: str
+    kind: Any
+    example: str
+
+
 class Operation(NamedTuple):
     """What the document says of a route.
 
     `body` and `answer` are structs (or `answer` the media type of a plain one), `examples` bodies to paste by what
-    they show, `problems` codes of `codes.PROBLEMS`. `public` needs no API key. `body_schema` is merged into the
-    schema of the body, for what its types cannot say. `media` are the types that a body may have, and its answer then
-    has too.
+    they show, `answer_example` an answer, `problems` codes of `codes.PROBLEMS`. `public` needs no API key.
+    `body_schema` is merged into the schema of the body, for what its types cannot say. `media` are the types that a
+    body may have, and its answer then has too. `parameters` are in the path, in their order there.
     """
 
     summary: str
@@ -35,11 +43,13 @@ class Operation(NamedTuple):
     problems: tuple[str, ...] = ()
     public: bool = False
     media: tuple[str, ...] = (JSON_TYPE,)
+    parameters: tuple[Parameter, ...] = ()
+    answer_example: Any = None
 
 
 def describe(app: Litestar) -> bytes:
     """Return the document of an application, as JSON."""
-    rows = list(_operations(app))
+    rows = list(operations_of(app))
     structs: set[type[Struct]] = {ProblemDocument}
     for _, _, _, operation in rows:
         structs.update(part for part in (operation.body, operation.answer) if isinstance(part, type))
@@ -57,7 +67,9 @@ def describe(app: Litestar) -> bytes:
             "info": {
                 "title": "pushgate",
                 "version": __version__,
-                "description": "Push to connected browsers and apps with one HTTP call.",
+                "description": "Push to connected browsers and apps with one HTTP call. Send `X-Request-Id` (1 to 128 "
+                "printable ASCII characters without quotes) and it comes back, is in `request_id` of a problem, and in "
+                "the gateway's log; else each answer, but for that of a push that was taken, has one of its own.",
             },
             "servers": [{"url": "/"}],
             "paths": paths,
@@ -76,7 +88,7 @@ def describe(app: Litestar) -> bytes:
     )
 
 
-def _operations(app: Litestar) -> Iterable[tuple[str, str, str, Operation]]:
+def operations_of(app: Litestar) -> Iterable[tuple[str, str, str, Operation]]:
     """Return path, method, name and operation of every route that has one."""
     for route in app.routes:
         if isinstance(route, HTTPRoute):
@@ -93,6 +105,17 @@ def _describe(name: str, operation: Operation) -> dict[str, Any]:
         "description": operation.description,
         "responses": {str(operation.status): _answer(operation)} | _problems(operation.problems),
     }
+    if operation.parameters:
+        described["parameters"] = [
+            {
+                "name": each.name,
+                "in": "path",
+                "required": True,
+                "schema": json.schema(each.kind),
+                "example": each.example,
+            }
+            for each in operation.parameters
+        ]
     if operation.public:
         described["security"] = []
     if operation.body is not None:
@@ -110,10 +133,10 @@ def _answer(operation: Operation) -> dict[str, Any]:
     answer = operation.answer
     if isinstance(answer, str):
         return {"description": "The answer.", "content": {answer: {"schema": {"type": "string"}}}}
-    return {
-        "description": (answer.__doc__ or "").strip(),
-        "content": {media: {"schema": _reference(answer)} for media in operation.media},
-    }
+    content: dict[str, dict[str, Any]] = {media: {"schema": _reference(answer)} for media in operation.media}
+    if operation.answer_example is not None:
+        content[JSON_TYPE]["example"] = operation.answer_example
+    return {"description": " ".join((answer.__doc__ or "").split()), "content": content}
 
 
 def _problems(codes: Iterable[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException, InternalServerException
 from msgspec import UNSET, Struct, UnsetType, json
 
 from pushgate.api.notation import JSON_TYPE
+from pushgate.api.request_id import REQUEST_ID, new_request_id
 from pushgate.codes import PROBLEMS
 from pushgate.errors import Problem
 from pushgate.log import get_logger
@@ -30,7 +31,10 @@ class FieldError(Struct, frozen=True):
 
 
 class ProblemDocument(Struct, frozen=True):
-    """An error. `code` is stable and meant for programs, `detail` for people; `errors` comes with a bad body."""
+    """An error. `code` is stable and meant for programs, `detail` for people; `errors` comes with a bad body.
+
+    `request_id` is the `X-Request-Id` of the answer: the log knows a fault of the gateway by it.
+    """
 
     type: str
     title: str
@@ -38,6 +42,7 @@ class ProblemDocument(Struct, frozen=True):
     detail: str
     code: str
     errors: list[FieldError] | UnsetType = UNSET
+    request_id: str | UnsetType = UNSET
 
 
 class Answer(NamedTuple):
@@ -54,33 +59,40 @@ class Answer(NamedTuple):
         return PROBLEM_TYPE if self.status >= 400 else self.media
 
 
-def answer_problem(problem: Problem) -> Answer:
-    """Return the answer that tells a caller of a problem."""
-    document = ProblemDocument(
+def describe_problem(problem: Problem, request_id: str | UnsetType = UNSET) -> ProblemDocument:
+    """Return the document of a problem."""
+    return ProblemDocument(
         type=f"/docs#{problem.code}",
         title=PROBLEMS[problem.code].title,
         status=problem.status,
         detail=problem.detail,
         code=problem.code,
         errors=[FieldError(*error) for error in problem.errors] or UNSET,
+        request_id=request_id,
     )
-    headers: list[tuple[str, str]] = []
+
+
+def answer_problem(problem: Problem, request_id: str) -> Answer:
+    """Return the answer that tells a caller of a problem; a request without an id gets one."""
+    request_id = request_id or new_request_id()
+    headers = [(REQUEST_ID, request_id)]
     if problem.status == 401:
         headers.append(("www-authenticate", "Bearer"))
-    if problem.retry_after:
-        headers.append(("retry-after", str(problem.retry_after)))
-    return Answer(problem.status, _encoder.encode(document), tuple(headers))
+    if problem.status in (429, 503):
+        headers.append(("retry-after", str(problem.retry_after or 1)))
+    return Answer(problem.status, _encoder.encode(describe_problem(problem, request_id)), tuple(headers))
 
 
-def internal_error(error: Exception) -> Problem:
+def internal_error(error: Exception, request_id: str) -> Problem:
     """Log a fault of ours, and return the problem that tells a caller nothing about it."""
-    _log.error("request_failed", exc_info=error)
+    _log.error("request_failed", request_id=request_id, exc_info=error)
     return Problem("internal_error", "the gateway failed to answer; its log says more")
 
 
 def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler: turns anything that a route raised into a problem document."""
     extra: dict[str, str] = {}
+    request_id: str = request.scope["state"]["request_id"]
     if isinstance(error, Problem):
         problem = error
     elif isinstance(error, HTTPException) and error.status_code < 500:
@@ -90,8 +102,8 @@ def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
     elif isinstance(error, InternalServerException) and error.detail == _GONE:
         problem = Problem("bad_request", "the body did not come")  # nobody reads this, and nobody is to blame
     else:
-        problem = internal_error(error)
-    return to_response(answer_problem(problem), extra)
+        problem = internal_error(error, request_id)
+    return to_response(answer_problem(problem, request_id), extra)
 
 
 def to_response(answer: Answer, extra: dict[str, str] | None = None) -> Response[bytes]:

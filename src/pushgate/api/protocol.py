@@ -8,6 +8,7 @@
 - No timer, task or context is made for a push. Deadlines are kept by a sweep over all connections.
 """
 
+import time
 from functools import partial
 
 from pushgate.api.connection import BODY, HEAD, NOTHING, Connection, LastRequest
@@ -15,6 +16,7 @@ from pushgate.api.cycle import PushCycle
 from pushgate.api.drive import Drive
 from pushgate.api.problems import Answer, answer_problem
 from pushgate.api.push import PUSH_PATH
+from pushgate.api.request_id import new_request_id, request_id_of
 from pushgate.errors import Problem
 
 _PATH = PUSH_PATH.encode()
@@ -70,7 +72,7 @@ class ApiProtocol(Connection):
             cycle.size += len(body)
             if cycle.size > self._route.max_body:
                 if cycle.refusal is None:
-                    cycle.refusal = self._route.refuse(self._route.too_large())
+                    cycle.refusal = self._route.refuse(self._route.too_large(), cycle.request_id)
                 self._cut(cycle)
             elif cycle.refusal is None:
                 cycle.add(body)
@@ -97,6 +99,11 @@ class ApiProtocol(Connection):
         turn = not self._busy()
         cycle = PushCycle(turn)
         self.cycle = cycle  # type: ignore[assignment]
+        if b"x-request-id" in headers:
+            cycle.request_id = request_id_of(headers)
+        if self.server_state.traced:
+            cycle.began = time.monotonic()
+            cycle.request_id = cycle.request_id or new_request_id()
         if not parser.should_keep_alive() or self.server_state.stopping or parser.get_http_version() != "1.1":
             cycle.keep_alive = False
             self._last = True
@@ -108,10 +115,10 @@ class ApiProtocol(Connection):
                 _check_single([name for name, _ in self.headers])
             cycle.tenant, cycle.form = route.admit(headers.get(b"authorization"), headers.get(b"content-type"))
             if int(headers.get(b"content-length", 0)) > route.max_body:
-                cycle.refusal = route.refuse(route.too_large())
+                cycle.refusal = route.refuse(route.too_large(), cycle.request_id)
                 self._cut(cycle)
         except Problem as problem:
-            cycle.refusal = route.refuse(problem)
+            cycle.refusal = route.refuse(problem, cycle.request_id)
             if expects:
                 self._cut(cycle)
         if expects and not cycle.complete:
@@ -137,7 +144,7 @@ class ApiProtocol(Connection):
         if cycle.refusal is not None:
             self._write(cycle, cycle.refusal)
             return True
-        coroutine = self._route.push(cycle.tenant, bytes(cycle.body), cycle.form)
+        coroutine = self._route.push(cycle.tenant, bytes(cycle.body), cycle.form, cycle.request_id)
         try:
             future = coroutine.send(None)
         except StopIteration as stop:
@@ -179,7 +186,9 @@ class ApiProtocol(Connection):
     def _fail(self, code: str, detail: str) -> None:
         """Answer what cannot be parsed, after the answers that are owed before it, and close."""
         broken = PushCycle(turn=not self._busy())
-        broken.refusal = answer_problem(Problem(code, detail))
+        broken.refusal = answer_problem(
+            Problem(code, detail), request_id_of(dict(self.headers) if self._receiving else {})
+        )
         current = self.cycle
         if self._receiving == BODY and self._busy():
             # what breaks has a cycle of its own already: take that one's place

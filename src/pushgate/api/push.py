@@ -15,9 +15,10 @@ from pushgate.api.context import ApiContext
 from pushgate.api.keys import Keys
 from pushgate.api.notation import JSON_TYPE, MSGPACK, MSGPACK_TYPES, media_of
 from pushgate.api.problems import Answer, answer_problem, internal_error
+from pushgate.api.request_id import REQUEST_ID, new_request_id
 from pushgate.api.rules import has_control
 from pushgate.api.said import say_json, say_packed
-from pushgate.api.schemas import PushAccepted, PushBody
+from pushgate.api.schemas import BatchAnswered, BatchBody, PushAccepted, PushBody
 from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.messages.device import is_device
@@ -37,15 +38,19 @@ class Form(NamedTuple):
 
     media: str
     read: Callable[[bytes], PushBody]
+    read_batch: Callable[[bytes], BatchBody]
     say: Say
-    encode: Callable[[PushAccepted], bytes]
+    encode: Callable[[PushAccepted | BatchAnswered], bytes]
 
 
-JSON_FORM = Form(JSON_TYPE, BodyReader(PushBody).read, say_json, json.Encoder().encode)
-_read_packed = BodyReader(PushBody, MSGPACK).read
-FORMS = {JSON_TYPE: JSON_FORM} | {
-    media: Form(media, _read_packed, say_packed, msgpack.Encoder().encode) for media in MSGPACK_TYPES
-}
+JSON_FORM = Form(JSON_TYPE, BodyReader(PushBody).read, BodyReader(BatchBody).read, say_json, json.Encoder().encode)
+_PACKED = (
+    BodyReader(PushBody, MSGPACK).read,
+    BodyReader(BatchBody, MSGPACK).read,
+    say_packed,
+    msgpack.Encoder().encode,
+)
+FORMS = {JSON_TYPE: JSON_FORM} | {media: Form(media, *_PACKED) for media in MSGPACK_TYPES}
 """The media types that pushes are taken in, and answered in."""
 
 
@@ -56,65 +61,72 @@ class PushRoute:
         self._context = context
         self._row = context.row
         self._tenants = context.tenants
-        self._keys = Keys(context.tenants)
+        self.keys = Keys(context.tenants)
         self.max_body = context.config.management.max_body
 
     def admit(self, authorization: bytes | None, content_type: bytes | None) -> tuple[str, Form]:
         """Return whose push it is and what it is written in. Raises Problem 401, 415."""
-        tenant = self._keys.admit(authorization)
+        tenant = self.keys.admit(authorization)
         if content_type == b"application/json":
             return tenant, JSON_FORM
         return tenant, FORMS[media_of(content_type, *FORMS)]
 
-    async def push(self, tenant: str, body: bytes, form: Form) -> Answer:
+    async def push(self, tenant: str, body: bytes, form: Form, request_id: str = "") -> Answer:
         """Return the answer to a push: 202 once the bus has it, else a problem. Never raises.
 
         It awaits nothing but the bus, so with a bus that answers at once it completes in its first step.
         """
         row = self._row
         try:
-            wanted = form.read(body)
-            push = to_push(tenant, wanted, form.say)
-            if push.qos == "reliable":
-                raise Problem("not_implemented", "reliable pushes are not built yet; `live` ones are")
-            quota = self.charge(tenant, (push,))
-            parcels = to_parcels(push)
-            await self._context.bus.publish(parcels)
+            quota = self.quota_of(tenant)
+            push, kind = self.read(tenant, body, form, quota)
+            self.charge(quota, 1)
+            await self._context.bus.publish(to_parcels(push))
         except Problem as problem:
-            return self.refuse(problem)
+            return self.refuse(problem, request_id)
         except BusUnavailable as error:
-            return self.refuse(Problem("bus_unavailable", str(error), retry_after=1))
+            return self.refuse(Problem("bus_unavailable", str(error)), request_id)
         except Exception as error:
-            return self.refuse(internal_error(error))
-        row[_EVERYONE if push.uids is None else _USERS if wanted.user is UNSET else _USER] += 1
+            request_id = request_id or new_request_id()
+            return self.refuse(internal_error(error, request_id), request_id)
+        row[kind] += 1
         row[quota.pushes_slot] += 1
-        return Answer(202, form.encode(PushAccepted(push.id)), (), form.media)
+        headers = ((REQUEST_ID, request_id),) if request_id else ()
+        return Answer(202, form.encode(PushAccepted(push.id)), headers, form.media)
 
-    def charge(self, tenant: str, pushes: Sequence[Push]) -> Quota:
-        """Count pushes against their tenant's quota, all of them or none, and return the quota.
+    def read(self, tenant: str, body: bytes, form: Form, quota: Quota) -> tuple[Push, int]:
+        """Return the push that a body asks for, and the slot that counts its kind.
 
-        Raises Problem: 413 for a message over the tenant's size, 429 for pushes over its rate, 401 when the
-        tenant is gone since its key was looked at.
+        Raises Problem: 400 for a wrong body, 413 for a message over the tenant's size, 501.
         """
+        wanted = form.read(body)
+        push = to_push(tenant, wanted, form.say)
+        if push.qos == "reliable":
+            raise Problem("not_implemented", "reliable pushes are not built yet; `live` ones are")
+        if quota.max_message and len(push.data) > quota.max_message:
+            raise Problem(
+                "too_large",
+                f"the data is {len(push.data)} bytes, and this tenant's messages have {quota.max_message} at most",
+            )
+        return push, _EVERYONE if push.uids is None else _USERS if wanted.user is UNSET else _USER
+
+    def quota_of(self, tenant: str) -> Quota:
+        """Return what a tenant may take. Raises Problem 401 when it is gone since its key was looked at."""
         quota = self._tenants.quota_of(tenant)
         if quota is None:
             raise Problem("unauthorized", "no tenant has this API key")
-        if quota.max_message:
-            largest = max(len(push.data) for push in pushes)
-            if largest > quota.max_message:
-                raise Problem(
-                    "too_large",
-                    f"the data is {largest} bytes, and this tenant's messages have {quota.max_message} at most",
-                )
-        limit = quota.pushes_per_second
-        if limit and not self._context.rows.take(self._row, quota.window, len(pushes), limit, int(monotonic())):
-            raise Problem("rate_limited", f"this tenant pushes {limit} times a second at most", retry_after=1)
         return quota
 
-    def refuse(self, problem: Problem) -> Answer:
-        """Return the answer to a push that is not taken, and count it."""
-        self._row[PUSHES_REFUSED.get(str(problem.status), PUSHES_REFUSED["other"])] += 1
-        return answer_problem(problem)
+    def charge(self, quota: Quota, count: int) -> None:
+        """Count so many pushes against their tenant's rate, all of them or none. Raises Problem 429."""
+        limit = quota.pushes_per_second
+        if limit and not self._context.rows.take(self._row, quota.window, count, limit, int(monotonic())):
+            raise Problem("rate_limited", f"this tenant pushes {limit} times a second at most", retry_after=1)
+
+    def refuse(self, problem: Problem, request_id: str, count: int = 1) -> Answer:
+        """Return the answer to pushes that are not taken, and count them."""
+        self._row[PUSHES_REFUSED.get(str(problem.status), PUSHES_REFUSED["other"])] += count
+        return answer_problem(problem, request_id)
 
     def too_large(self) -> Problem:
         """Return the problem of a body over the limit."""
@@ -173,7 +185,7 @@ def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:
         None if except_session is UNSET else except_session,
         0.0 if body.spread is UNSET else body.spread,
         body.qos,
-        (DEFAULT_TTL if body.qos == "reliable" else 0) if body.ttl is UNSET else body.ttl,
+        (DEFAULT_TTL if body.qos == "reliable" else 0) if body.ttl is UNSET else int(body.ttl),
         None if body.collapse is UNSET else body.collapse,
     )
 

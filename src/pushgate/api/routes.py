@@ -1,22 +1,22 @@
-"""The routes of the API that Litestar answers: pushes that the protocol left to it, tokens, health and metrics."""
+"""The routes of the API that Litestar answers; those about users and nodes stand in files of their own."""
 
 from asyncio import sleep
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 
+from pushgate.api.admission import AnyRequest, admit_form, admit_json, context_of, push_route_of, request_id_for
+from pushgate.api.batch import push_batch
 from pushgate.api.bodies import BodyReader, bad_body
-from pushgate.api.context import ApiContext
-from pushgate.api.notation import JSON_TYPE, media_of
 from pushgate.api.openapi import Operation
-from pushgate.api.problems import to_response
-from pushgate.api.push import FORMS, PUSH_PATH, Form, PushRoute
+from pushgate.api.problems import Answer, to_response
+from pushgate.api.push import FORMS, PUSH_PATH, Form
 from pushgate.api.rules import has_control
-from pushgate.api.schemas import Alive, PushAccepted, PushBody, TokenBody, TokenMade
+from pushgate.api.schemas import Alive, BatchAnswered, BatchBody, PushAccepted, PushBody, TokenBody, TokenMade
 from pushgate.errors import Problem
 from pushgate.metrics.exposition import CONTENT_TYPE, expose
-
-AnyRequest = Request[Any, Any, Any]
 
 _read_token = BodyReader(TokenBody).read
 
@@ -57,6 +57,53 @@ PUSH = Operation(
         "bus_unavailable",
     ),
     media=tuple(FORMS),
+    answer_example={"id": "1a2106fd24d03d5f67d033fb717"},
+)
+
+BATCH = Operation(
+    "Push many messages",
+    "Up to 1,000 pushes in one call, each as for `POST /v1/push` and answered as it would be there, in order: a wrong "
+    "one is refused alone. Those that are right go to the bus as one group; those to the same target keep their order. "
+    "An error for the whole means that nothing is known to be published: with 503 some may have been, with any other "
+    "nothing was. Each push counts as one of the tenant's in a second, and they are taken all or none (429).",
+    200,
+    BatchAnswered,
+    BatchBody,
+    {},
+    {
+        "two pushes": {
+            "pushes": [
+                {"user": "alice", "event": "comment", "data": {"text": "hi"}},
+                {"users": ["alice", "bob"], "event": "invite", "data": {"room": 7}},
+            ]
+        }
+    },
+    (
+        "bad_request",
+        "unauthorized",
+        "too_large",
+        "unsupported_media_type",
+        "rate_limited",
+        "internal_error",
+        "bus_unavailable",
+    ),
+    media=tuple(FORMS),
+    answer_example={
+        "results": [
+            {"status": 202, "id": "1a2106fd24d03d5f67d033fb717"},
+            {
+                "status": 400,
+                "problem": {
+                    "type": "/docs#bad_request",
+                    "title": "The request is not right",
+                    "status": 400,
+                    "detail": "wrong in the body: `user`",
+                    "code": "bad_request",
+                    "errors": [{"field": "user", "message": "expected a string of 1 to 255 characters, got 7"}],
+                },
+            },
+        ]
+    },
 )
 
 TOKEN = Operation(
@@ -68,52 +115,50 @@ TOKEN = Operation(
     {},
     {"for an hour": {"user": "alice"}, "with tags": {"user": "alice", "ttl": 600, "tags": ["beta"]}},
     ("bad_request", "unauthorized", "forbidden", "too_large", "unsupported_media_type", "internal_error"),
+    answer_example={"token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbGljZSJ9.…", "expires": 1767229200},
 )
-
-
-def _header(request: AnyRequest, name: bytes) -> bytes | None:
-    """Return a header that may come once. Raises Problem for two of them."""
-    values = [value for key, value in request.scope["headers"] if key == name]
-    if len(values) > 1:
-        raise Problem("bad_request", f"expected one {name.decode()} header, got several")
-    return values[0] if values else None
-
-
-def _admit(request: AnyRequest) -> tuple[str, Form]:
-    """Return the tenant of a request and what its body is written in. Raises Problem."""
-    route: PushRoute = request.app.state.push_route
-    return route.admit(_header(request, b"authorization"), _header(request, b"content-type"))
 
 
 @post(PUSH_PATH, opt={"operation": PUSH}, request_max_body_size=None)
 async def push(request: AnyRequest) -> Response[bytes]:
     """Answer a push whose request line is not exactly what the protocol answers itself: a query, `http://…`."""
-    route: PushRoute = request.app.state.push_route
+    return await _answer(request, push_route_of(request).push)
+
+
+@post(f"{PUSH_PATH}/batch", status_code=200, opt={"operation": BATCH}, request_max_body_size=None)
+async def push_many(request: AnyRequest) -> Response[bytes]:
+    """Answer a batch of pushes."""
+    return await _answer(request, partial(push_batch, context_of(request), push_route_of(request)))
+
+
+async def _answer(
+    request: AnyRequest, take: Callable[[str, bytes, Form, str], Coroutine[Any, Any, Answer]]
+) -> Response[bytes]:
+    """Answer a push or many: `take` is given the tenant, the body, its form and the request's id."""
+    route, request_id = push_route_of(request), request_id_for(request)
     try:
-        tenant, form = _admit(request)
+        tenant, form = admit_form(request)
         body = bytearray()
         async for part in request.stream():
             body += part
             if len(body) > route.max_body:
                 raise route.too_large()
     except Problem as problem:
-        return to_response(route.refuse(problem))
-    return to_response(await route.push(tenant, bytes(body), form))
+        return to_response(route.refuse(problem, request_id))
+    return to_response(await take(tenant, bytes(body), form, request_id))
 
 
 @post("/v1/tokens", status_code=200, opt={"operation": TOKEN})
 async def make_token(request: AnyRequest) -> TokenMade:
     """Make a client token."""
-    context: ApiContext = request.app.state.context
-    tenant, _ = _admit(request)
-    media_of(_header(request, b"content-type"), JSON_TYPE)
+    tenant = admit_json(request)
     wanted = _read_token(await request.body())
     tags = wanted.tags or ()
     errors = [("user", wanted.user), *((f"tags[{index}]", tag) for index, tag in enumerate(tags))]
     wrong = [(field, "expected no control characters, got one") for field, text in errors if has_control(text)]
     if wrong:
         raise bad_body(wrong)
-    return TokenMade(*context.tenants.sign_token(tenant, wanted.user, wanted.ttl, tags))
+    return TokenMade(*context_of(request).tenants.sign_token(tenant, wanted.user, int(wanted.ttl), tags))
 
 
 @get(
@@ -144,7 +189,7 @@ async def healthz() -> Alive:
 )
 async def readyz(request: AnyRequest) -> Alive:
     """Say whether the worker should get traffic. Raises Problem 503 with the reasons."""
-    context: ApiContext = request.app.state.context
+    context = context_of(request)
     reasons = context.not_ready()
     if not context.bus.connected and "the bus is away" not in reasons:
         reasons = ["the bus is away", *reasons]
@@ -159,7 +204,7 @@ async def readyz(request: AnyRequest) -> Alive:
 )
 async def metrics(request: AnyRequest) -> Response[bytes]:
     """Return the metrics of the node."""
-    context: ApiContext = request.app.state.context
+    context = context_of(request)
     parts = []
     for part in expose(context.rows, context.tenants.numbers, context.config.node.full_name):
         parts.append(part)
@@ -167,4 +212,4 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
 
-ROUTES = (push, make_token, healthz, readyz, metrics)
+ROUTES = (push, push_many, make_token, healthz, readyz, metrics)

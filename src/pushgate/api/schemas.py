@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from pushgate.api.problems import ProblemDocument
 from pushgate.messages.device import DEVICE
 
 MAX_USERS = 1000
+MAX_BATCH = 1000
+MAX_UID = 255
 MAX_TAGS = 100
 MAX_TTL = 30 * 86400
 MAX_SPREAD = 3600
@@ -29,16 +32,16 @@ def _text(limit: int, description: str, **more: object) -> Meta:
     )
 
 
-def _many(limit: int, description: str) -> Meta:
+def _many(limit: int, description: str, things: str = "strings") -> Meta:
     return Meta(
         min_length=1,
         max_length=limit,
         description=description,
-        extra={"expected": f"a list of 1 to {limit:,} strings"},
+        extra={"expected": f"a list of 1 to {limit:,} {things}"},
     )
 
 
-Uid = Annotated[str, _text(255, "A user's uid.")]
+Uid = Annotated[str, _text(MAX_UID, "A user's uid.")]
 Tag = Annotated[str, _text(64, "A tag of a token.")]
 Device = Annotated[
     str,
@@ -52,14 +55,20 @@ Device = Annotated[
 ]
 Name = Annotated[str, _text(128, "What kind of message this is; clients choose a handler by it.", default="message")]
 Collapse = Annotated[str, _text(128, "Of reliable messages with this key only the newest is kept.")]
-SessionId = Annotated[
-    str,
-    Meta(
-        description="Not to the session of this id, which its `welcome` told; not with `reliable`.",
+
+
+def _session(description: str) -> Meta:
+    return Meta(
+        description=description,
         pattern=r"^[0-9a-f]{16}\Z",
         extra_json_schema={"pattern": "^[0-9a-f]{16}$"},
         extra={"expected": "a session's id, 16 hexadecimal digits"},
-    ),
+    )
+
+
+SessionId = Annotated[str, _session("A session's id, which its `welcome` told.")]
+ExceptSession = Annotated[
+    str, _session("Not to the session of this id, which its `welcome` told; not with `reliable`.")
 ]
 MessageId = Annotated[
     str,
@@ -80,15 +89,21 @@ Everyone = Annotated[
         extra={"expected": "true"},
     ),
 ]
-Ttl = Annotated[
-    int,
-    Meta(
-        description="Seconds that a reliable message is kept, default 3600.",
+
+
+def _seconds(description: str) -> Meta:
+    # of a float, since 60.0 is a whole number to JSON Schema, and to some who write JSON
+    return Meta(
+        description=description,
         ge=1,
         le=MAX_TTL,
+        multiple_of=1,
         extra={"expected": f"a whole number of seconds, 1 to {MAX_TTL}"},
-    ),
-]
+    )
+
+
+Ttl = Annotated[float, _seconds("Seconds that a reliable message is kept, default 3600.")]
+TokenTtl = Annotated[float, _seconds("Seconds that the token is good for.")]
 Spread = Annotated[
     float,
     Meta(
@@ -132,7 +147,7 @@ class PushBody(Struct, forbid_unknown_fields=True, gc=False):
     everyone: Everyone | UnsetType = UNSET
     device: Device | UnsetType = UNSET
     tags: Annotated[list[Tag], _many(MAX_TAGS, "Only to sessions with any of these.")] | UnsetType = UNSET
-    except_session: SessionId | UnsetType = UNSET
+    except_session: ExceptSession | UnsetType = UNSET
     event: Name = "message"
     data: Data | UnsetType = UNSET
     data_base64: Base64 | UnsetType = UNSET
@@ -149,19 +164,39 @@ class PushAccepted(Struct, frozen=True):
     id: str
 
 
+_PUSH_OR_REFUSED = {"anyOf": [{"$ref": "#/components/schemas/PushBody"}, {"description": "Refused in its place."}]}
+
+
+class BatchBody(Struct, forbid_unknown_fields=True):
+    """Pushes that are taken one by one: a wrong one is refused alone."""
+
+    pushes: Annotated[
+        list[Annotated[Raw, Meta(extra_json_schema=_PUSH_OR_REFUSED)]],
+        _many(
+            MAX_BATCH, "The pushes, each as for `POST /v1/push`. Those to the same target keep their order.", "pushes"
+        ),
+    ]
+
+
+class PushResult(Struct, frozen=True, omit_defaults=True):
+    """What became of one push: `id` with 202, else `problem`, as the push would have been answered alone."""
+
+    status: int
+    id: str | UnsetType = UNSET
+    problem: ProblemDocument | UnsetType = UNSET
+
+
+class BatchAnswered(Struct, frozen=True):
+    """What became of each push, in their order."""
+
+    results: list[PushResult]
+
+
 class TokenBody(Struct, forbid_unknown_fields=True):
     """Whom a client token is for."""
 
     user: Uid
-    ttl: Annotated[
-        int,
-        Meta(
-            description="Seconds that the token is good for.",
-            ge=1,
-            le=MAX_TTL,
-            extra={"expected": f"a whole number of seconds, 1 to {MAX_TTL}"},
-        ),
-    ] = 3600
+    ttl: TokenTtl = 3600
     tags: (
         Annotated[
             list[Annotated[str, _text(64, "A tag.")]],

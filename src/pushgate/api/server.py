@@ -8,6 +8,7 @@ from litestar import Litestar
 from uvicorn import Config
 
 from pushgate.api.context import ApiContext
+from pushgate.api.entry import Entry
 from pushgate.api.protocol import ApiProtocol
 from pushgate.api.push import PushRoute
 from pushgate.api.state import ApiState
@@ -24,8 +25,9 @@ class ApiServer:
         app.state.context = context
         app.state.push_route = route
         self._loop = loop
+        traced = context.config.log.level == "debug"
         self._config = Config(
-            app,
+            Entry(app, traced),
             interface="asgi3",
             ws="none",
             lifespan="off",
@@ -34,7 +36,7 @@ class ApiServer:
             proxy_headers=False,
         )
         self._config.load()
-        self._state = ApiState(route, context.config.management.keep_alive)
+        self._state = ApiState(route, context.config.management.keep_alive, traced)
         self._adopting: set[asyncio.Task[None]] = set()
         self._timer = loop.call_later(SWEEP, self._sweep)
 

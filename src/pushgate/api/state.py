@@ -15,13 +15,15 @@ _SECURITY = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS.i
 class ApiState(ServerState):
     """uvicorn's state, the clock of the sweep, and the start of answers.
 
-    `now` counts seconds and is as exact as the sweep is frequent: stamps of connections cost no system call.
+    `traced` has every request logged. `now` counts seconds and is as exact as the sweep is frequent: stamps of
+    connections cost no system call.
     """
 
-    def __init__(self, route: PushRoute, keep_alive: float) -> None:
+    def __init__(self, route: PushRoute, keep_alive: float, traced: bool) -> None:
         super().__init__()
         self.route = route
         self.keep_alive = keep_alive
+        self.traced = traced
         self.stopping = False
         self.empty = asyncio.Event()
         self.tick()

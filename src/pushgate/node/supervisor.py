@@ -68,7 +68,7 @@ class Supervisor:
         self._count = checked.workers
         self._tenants = checked.tenants
         self._systemd = Systemd()
-        self._node = Node(config.node.name or socket.gethostname()[:64], secrets.randbits(64))
+        self._node = Node(config.node.full_name, secrets.randbits(64))
         self._files = _raise_file_limit()
         self._clients = open_listener(config.clients.host, config.clients.port, config.clients.backlog)
         self._management = open_listener(config.management.host, config.management.port, config.clients.backlog)
