@@ -40,7 +40,7 @@ def test_each_push_is_taken_and_answered_in_its_order(rig: Rig, kind: str) -> No
     assert [(push.uids, push.data) for push in rig.bus.pushes] == [
         ([f"u{number}"], b"%d" % number) for number in range(300)
     ]
-    assert rig.context.row[PUSHES["user"]] == 300
+    assert rig.context.row[PUSHES["live", "user"]] == 300
     assert rig.context.row[tenant_slot(0, TENANT_PUSHES)] == 300
 
 
@@ -57,7 +57,7 @@ def test_they_go_onto_the_bus_as_one_group(rig: Rig, monkeypatch: pytest.MonkeyP
     results_of(send(rig, [*pushes, {"users": ["a", "b"], "id": "500"}, {"everyone": True, "id": "501"}]))
     assert groups == [503]
     assert [push.id for push in rig.bus.pushes] == [f"{number}" for number in [*range(501), 500, 501]]
-    assert [rig.context.row[PUSHES[kind]] for kind in ("user", "users", "everyone")] == [500, 1, 1]
+    assert [rig.context.row[PUSHES["live", kind]] for kind in ("user", "users", "everyone")] == [500, 1, 1]
 
 
 def test_a_wrong_push_is_refused_alone_as_it_would_be_by_itself(rig: Rig) -> None:
@@ -149,7 +149,7 @@ def test_when_none_could_be_published_the_whole_is_refused(
     assert is_problem(response, status)["code"] == code
     assert ("retry-after" in response.headers) == (status == 503)
     assert rig.context.row[PUSHES_REFUSED.get(str(status), PUSHES_REFUSED["other"])] == 3
-    assert rig.context.row[PUSHES["user"]] == 0
+    assert rig.context.row[PUSHES["live", "user"]] == 0
 
 
 class TestQuotas:

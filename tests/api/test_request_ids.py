@@ -20,6 +20,10 @@ CALLS = [
     ("POST", "/v1/push/batch", {"pushes": []}),
     ("POST", "/v1/tokens", {"user": "a"}),
     ("POST", "/v1/tokens", {"user": "broken"}),
+    ("GET", "/v1/users/alice", None),
+    ("DELETE", "/v1/users/alice/sessions", None),
+    ("DELETE", "/v1/users/alice/sessions/x", None),
+    ("GET", "/v1/stats", None),
     ("GET", "/healthz", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", None),
@@ -115,6 +119,7 @@ def test_at_debug_each_request_is_a_line_without_uid_or_data(make_rig: MakeRig) 
         ("POST", "/v1/push", {"user": "secret-uid", "data": "secret-data"}, 503, "/v1/push"),
         ("POST", "/v1/push?secret-query", {"user": "secret-uid"}, 503, "/v1/push"),
         ("POST", "/v1/push/batch", {"pushes": [{"user": 1}]}, 200, "/v1/push/batch"),
+        ("GET", "/v1/users/secret-uid", None, 200, "/v1/users/{user}"),
         ("GET", "/healthz", None, 200, "/healthz"),
         ("GET", "/secret-path", None, 404, ""),
     ]

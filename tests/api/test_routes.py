@@ -6,8 +6,10 @@ from typing import Any
 import httpx
 import pytest
 from litestar import Response, get
+from msgspec import convert, to_builtins
 
 from pushgate.api import routes
+from pushgate.api.openapi import operations_of
 from pushgate.codes import PROBLEMS
 from pushgate.metrics.catalogue import API_REQUESTS, CATALOGUE
 from tests.api.rig import Rig
@@ -197,16 +199,37 @@ def test_the_document(rig: Rig) -> None:
     response = rig.http.get("/openapi.json")
     document = response.json()
     assert document["openapi"].startswith("3.1")
-    assert document["paths"].keys() == {"/v1/push", "/v1/push/batch", "/v1/tokens", "/healthz", "/readyz", "/metrics"}
+    assert document["paths"].keys() == {
+        "/v1/push",
+        "/v1/push/batch",
+        "/v1/tokens",
+        "/v1/users/{user}",
+        "/v1/users/{user}/sessions",
+        "/v1/users/{user}/sessions/{session}",
+        "/v1/stats",
+        "/v1/nodes",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
     push = document["paths"]["/v1/push"]["post"]
     assert push["responses"].keys() == {"202", "400", "401", "413", "415", "429", "500", "501", "503"}
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert document["paths"]["/healthz"]["get"]["security"] == []
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status in operation["responses"].keys() & {"429", "503"}:
+                assert "Retry-After" in operation["responses"][status]["headers"]
 
 
-def test_examples_can_be_pasted(rig: Rig) -> None:
-    paths = rig.http.get("/openapi.json").json()["paths"]
-    for path in ("/v1/push", "/v1/tokens"):
-        for example in paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"].values():
-            response = rig.http.post(path, json=example["value"])
-            assert response.status_code in (200, 202), response.text
+def test_parameters_and_examples_of_answers(rig: Rig) -> None:
+    """Each parameter is in its path, and each example of an answer is one by its schema."""
+    described = list(operations_of(rig.app))
+    assert described
+    for path, method, _, operation in described:
+        assert re.findall(r"\{(\w+)\}", path) == [each.name for each in operation.parameters]
+        for parameter in operation.parameters:
+            assert convert(parameter.example, parameter.kind) == parameter.example
+        if path.startswith("/v1/"):
+            assert operation.examples or method != "post"
+            assert to_builtins(convert(operation.answer_example, operation.answer)) == operation.answer_example

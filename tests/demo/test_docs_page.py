@@ -16,15 +16,20 @@ async def test_the_documentation_shows_and_tries_every_call(browser: Browser, ru
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
     await page.goto(f"{running_node.api}/docs")
-    push = page.locator("section", has=page.get_by_role("heading", name="/v1/push"))
+    push = page.locator("section", has=page.get_by_role("heading", name="post /v1/push", exact=True))
     await expect(push).to_be_visible()
-    for path in ("/v1/tokens", "/healthz", "/readyz", "/metrics"):
+    for path in ("/v1/push/batch", "/v1/tokens", "/v1/stats", "/v1/nodes", "/healthz", "/readyz", "/metrics"):
         await expect(page.get_by_role("heading", name=path)).to_be_visible()
     await expect(page.locator("#operations")).not_to_contain_text("`")
     await page.get_by_label("API key").fill(running_node.key)
     await expect(push.locator("pre").first).to_contain_text(f"Bearer {running_node.key}")
     await push.get_by_role("button", name="Send").click()
     await expect(push.locator("pre").last).to_contain_text("202")
+    user = page.locator("section", has=page.get_by_role("heading", name="get /v1/users/{user}"))
+    await user.get_by_label("user").fill("a/b c'd")
+    await expect(user.locator("pre").first).to_contain_text("/v1/users/a%2Fb%20c%27d'")
+    await user.get_by_role("button", name="Send").click()
+    await expect(user.locator("pre").last).to_contain_text('"user":"a/b c\'d"')
     assert complaints == []
     assert all(url.startswith(running_node.api) for url in asked)
     await page.close()

@@ -15,6 +15,8 @@ from pushgate.api.problems import Answer, to_response
 from pushgate.api.push import FORMS, PUSH_PATH, Form
 from pushgate.api.rules import has_control
 from pushgate.api.schemas import Alive, BatchAnswered, BatchBody, PushAccepted, PushBody, TokenBody, TokenMade
+from pushgate.api.stats import STATS_ROUTES
+from pushgate.api.users import USER_ROUTES
 from pushgate.errors import Problem
 from pushgate.metrics.exposition import CONTENT_TYPE, expose
 
@@ -212,4 +214,4 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
 
-ROUTES = (push, push_many, make_token, healthz, readyz, metrics)
+ROUTES = (push, push_many, make_token, *USER_ROUTES, *STATS_ROUTES, healthz, readyz, metrics)

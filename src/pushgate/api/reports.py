@@ -1,0 +1,85 @@
+"""What the API tells of users and nodes, as structs that the documentation is made of."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Missing = Annotated[
+    list[str], Meta(description="Nodes that did not answer within a second: what they know is not in here.")
+]
+
+
+class SessionState(Struct, frozen=True):
+    """A connection that is open: `since` in seconds since 1970, `agent` what the client calls itself (may be "")."""
+
+    session: str
+    device: str | None
+    node: str
+    since: int
+    address: str
+    agent: str
+
+
+class UserState(Struct, frozen=True):
+    """A user's sessions on all nodes, the oldest first.
+
+    `online` is null when no session was found and a node is missing: nobody knows.
+    """
+
+    user: str
+    online: bool | None
+    sessions: list[SessionState]
+    missing: Missing
+
+
+class Kicked(Struct, frozen=True):
+    """How many sessions were closed."""
+
+    closed: int
+    missing: Missing
+
+
+class Numbers(Struct, frozen=True):
+    """Connections and users now; pushes accepted and messages delivered since the start, and in a second of late.
+
+    A user who is on two nodes counts on both.
+    """
+
+    connections: int
+    users: int
+    pushes: int
+    delivered: int
+    pushes_per_second: float
+    delivered_per_second: float
+
+
+class NodeNumbers(Numbers, frozen=True, kw_only=True):
+    """The numbers of one node."""
+
+    node: str
+    version: str
+    workers: int
+
+
+class Stats(Struct, frozen=True):
+    """The tenant's numbers: of all nodes that answered, and of each."""
+
+    total: Numbers
+    nodes: list[NodeNumbers]
+    missing: Missing
+
+
+class NodeState(Struct, frozen=True):
+    """A node; `ready` when it should get traffic: all its workers hear the bus, and it does not stop."""
+
+    node: str
+    version: str
+    workers: int
+    ready: bool
+
+
+class Nodes(Struct, frozen=True):
+    """The nodes that answered."""
+
+    nodes: list[NodeState]
+    missing: Missing

@@ -1,0 +1,230 @@
+"""Users are found and kicked whichever worker and node is asked; workers are killed and nodes stopped meanwhile."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.fakes.nats import PlainNats, freeze
+from tests.faults.test_processes import MakeNode, join_all
+from tests.rig.client import WsClient
+from tests.rig.node import RunningNode, wait_until
+
+
+def call(node: RunningNode, method: str, path: str) -> httpx.Response:
+    """Call the API on a connection of its own, which any worker may take."""
+    with caller(node) as http:
+        return http.request(method, path)
+
+
+def caller(node: RunningNode) -> httpx.Client:
+    return httpx.Client(base_url=node.api, headers={"Authorization": f"Bearer {node.key}"}, timeout=5)
+
+
+def caller_of(node: RunningNode, pid: int) -> httpx.Client:
+    """Return a caller whose connection a certain worker has taken, as the only one that could."""
+    others = [other for other in node.worker_pids if other != pid]
+    for other in others:
+        freeze(other)
+    try:
+        while True:
+            http = caller(node)
+            try:
+                http.get("/healthz", timeout=1)
+                return http
+            except httpx.TimeoutException:
+                http.close()  # the kernel had woken a stopped one for it
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
+
+
+def find(http: httpx.Client, user: str) -> dict[str, Any]:
+    response = http.get(f"/v1/users/{user}")
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def check_found(callers: list[httpx.Client], clients: dict[str, WsClient]) -> None:
+    """Ask each worker for each user."""
+    for http in callers:
+        for user, client in clients.items():
+            answer = find(http, user)
+            assert [each["session"] for each in answer["sessions"]] == [client.welcome["session"]], user
+            assert (answer["online"], answer["missing"]) == (True, [])
+
+
+def find_at(node: RunningNode, user: str) -> dict[str, Any]:
+    with caller(node) as http:
+        return find(http, user)
+
+
+async def test_any_user_is_found_and_kicked_whichever_worker_is_asked(make_node: MakeNode) -> None:
+    node = make_node("--workers", "2")
+    node.start()
+    users = [f"user{number}" for number in range(20)]
+    clients = await join_all(node, users)
+    callers = [caller_of(node, pid) for pid in node.worker_pids]
+    check_found(callers, clients)
+
+    os.kill(node.worker_pids[1], signal.SIGKILL)
+    callers.pop().close()
+    lost = []
+    for user in users:
+        try:
+            await clients[user].is_quiet()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            lost.append(user)
+    assert 3 < len(lost) < 17, "the users of one worker's shards"
+    wait_until(lambda: len(node.worker_pids) == 2 and node.answers_ready(), "ready again")
+    clients |= await join_all(node, lost)
+    callers.append(caller_of(node, node.worker_pids[1]))
+    check_found(callers, clients)
+    for number, (user, client) in enumerate(clients.items()):
+        response = callers[number % 2].delete(f"/v1/users/{user}/sessions")
+        assert (response.status_code, response.json()) == (200, {"closed": 1, "missing": []})
+        assert (await client.receive_close())[0] == 4503
+        assert [find(http, user)["online"] for http in callers] == [False, False]
+    for http in callers:
+        http.close()
+
+
+async def test_while_the_owner_is_away_nobody_is_said_to_be_offline(make_node: MakeNode) -> None:
+    node = make_node("--workers", "2")
+    node.start()
+    clients = await join_all(node, [f"user{number}" for number in range(8)])
+    asked, stopped = node.worker_pids
+    with closing(caller_of(node, asked)) as http:
+        freeze(stopped)
+        try:
+            answers = {user: http.get(f"/v1/users/{user}") for user in clients}
+            kick = {user: http.delete(f"/v1/users/{user}/sessions") for user in clients if answers[user].is_error}
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert {answer.status_code for answer in answers.values()} == {200, 503}
+        assert all(answer.json()["online"] for answer in answers.values() if answer.is_success)
+        for answer in (*answers.values(), *kick.values()):
+            assert answer.is_success or int(answer.headers["retry-after"]) >= 1
+        assert {answer.status_code for answer in kick.values()} == {503}
+        for user in kick:  # what was asked in vain was heard late, and is done
+            assert (await clients[user].receive_close())[0] == 4503
+
+
+async def test_while_the_bus_is_away_nobody_is_said_to_be_offline(make_node: MakeNode) -> None:
+    node = make_node("--workers", "2")
+    node.start()
+    clients = await join_all(node, ["alice"])
+    os.kill(node.nats_pid, signal.SIGSTOP)
+    try:
+        for method, path in (("GET", "/v1/users/alice"), ("DELETE", "/v1/users/alice/sessions"), ("GET", "/v1/stats")):
+            response = await asyncio.to_thread(call, node, method, path)
+            assert response.status_code == 503
+            assert int(response.headers["retry-after"]) >= 1
+    finally:
+        os.kill(node.nats_pid, signal.SIGCONT)
+    assert await clients["alice"].is_quiet()
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[PlainNats]:
+    server = PlainNats(tmp_path / "nats", "")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def two_nodes(make_node: MakeNode, nats: PlainNats) -> tuple[RunningNode, RunningNode]:
+    """Two nodes on one NATS that know of each other."""
+    bus = ("--bus", f"nats://127.0.0.1:{nats.port}")
+    a, b = (make_node("--workers", "2", *bus, PUSHGATE_NODE_NAME=name) for name in ("a", "b"))
+    for node in (a, b):
+        node.start()
+    for node in (a, b):
+        wait_until(lambda node=node: names_of(node) == ["a", "b"], "the nodes know of each other")  # type: ignore[misc]
+    return a, b
+
+
+def names_of(node: RunningNode) -> list[str]:
+    """Return the nodes as every worker of one knows them, or none while they disagree."""
+    told = {tuple(each["node"] for each in call(node, "GET", "/v1/nodes").json()["nodes"]) for _ in range(8)}
+    return list(told.pop()) if len(told) == 1 else []
+
+
+async def test_a_user_of_another_node_is_found_and_kicked(two_nodes: tuple[RunningNode, RunningNode]) -> None:
+    a, b = two_nodes
+    clients = await join_all(b, [f"user{number}" for number in range(6)])
+    at_a = await join_all(a, ["user0"])
+    for user, client in clients.items():
+        for node in (a, b):
+            answer = find_at(node, user)
+            expected = [("b", client.welcome["session"])]
+            if user == "user0":
+                expected.append(("a", at_a["user0"].welcome["session"]))
+            assert sorted(expected) == sorted((each["node"], each["session"]) for each in answer["sessions"])
+            assert answer["missing"] == []
+    stats = call(a, "GET", "/v1/stats").json()
+    assert [(each["node"], each["connections"]) for each in stats["nodes"]] == [("a", 1), ("b", 6)]
+    assert (stats["total"]["connections"], stats["total"]["users"]) == (7, 7)
+    nodes = call(b, "GET", "/v1/nodes").json()["nodes"]
+    assert [(each["node"], each["workers"], each["ready"]) for each in nodes] == [("a", 2, True), ("b", 2, True)]
+
+    session = clients["user1"].welcome["session"]
+    response = call(a, "DELETE", f"/v1/users/user1/sessions/{session}")
+    assert (response.status_code, response.json()) == (200, {"closed": 1, "missing": []})
+    assert (await clients["user1"].receive_close())[0] == 4503
+    assert call(a, "DELETE", f"/v1/users/user1/sessions/{session}").status_code == 404
+    assert call(a, "DELETE", "/v1/users/user0/sessions").json() == {"closed": 2, "missing": []}
+    for client in (clients["user0"], at_a["user0"]):
+        assert (await client.receive_close())[0] == 4503
+    assert call(b, "DELETE", "/v1/users/user2/sessions").json() == {"closed": 1, "missing": []}
+    assert await clients["user3"].is_quiet()
+
+
+async def test_a_node_that_stands_still_is_named(two_nodes: tuple[RunningNode, RunningNode]) -> None:
+    a, b = two_nodes
+    clients = await join_all(b, ["alice"])
+    stopped = [b.pid, *b.worker_pids]
+    for pid in stopped:
+        freeze(pid)
+    try:
+        answer = find_at(a, "alice")
+        assert (answer["online"], answer["sessions"], answer["missing"]) == (None, [], ["b"])
+        stats = call(a, "GET", "/v1/stats").json()
+        assert ([each["node"] for each in stats["nodes"]], stats["missing"]) == (["a"], ["b"])
+        assert call(a, "DELETE", "/v1/users/alice/sessions").json() == {"closed": 0, "missing": ["b"]}
+        response = call(a, "DELETE", f"/v1/users/alice/sessions/{clients['alice'].welcome['session']}")
+        assert response.status_code == 503
+        assert int(response.headers["retry-after"]) >= 1
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: names_of(a) == ["a", "b"], "back again")
+
+
+async def test_a_node_that_stops_is_not_missed(two_nodes: tuple[RunningNode, RunningNode]) -> None:
+    a, b = two_nodes
+    await asyncio.to_thread(b.stop)
+    for _ in range(8):
+        assert find_at(a, "alice") == {"user": "alice", "online": False, "sessions": [], "missing": []}
+    await asyncio.to_thread(b.start)
+    wait_until(lambda: names_of(a) == ["a", "b"], "back again")
+
+
+async def test_a_node_that_died_and_is_back_is_one_node(two_nodes: tuple[RunningNode, RunningNode]) -> None:
+    a, b = two_nodes
+    await asyncio.to_thread(b.kill)
+    assert find_at(a, "alice")["missing"] == ["b"]
+    await asyncio.to_thread(b.start)
+
+    def is_whole() -> bool:
+        answers = [call(a, "GET", "/v1/nodes").json() for _ in range(8)]
+        return all(len(each["nodes"]) == 2 and each["missing"] == [] for each in answers)
+
+    wait_until(is_whole, "the old one is forgotten")
