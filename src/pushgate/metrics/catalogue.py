@@ -75,6 +75,12 @@ def _counters_by(name: str, text: str, labels: dict[str, Iterable[str]]) -> dict
     return slots
 
 
+def _gauges(name: str, text: str, label: str, values: Iterable[str]) -> dict[str, int]:
+    slots = {value: _take(1) for value in values}
+    CATALOGUE.append(Metric(name, "gauge", text, (label,), {(value,): slot for value, slot in slots.items()}))
+    return slots
+
+
 def _histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
     first = _take(len(buckets) + 2)
     CATALOGUE.append(Metric(name, "histogram", text, (), {(): first}, buckets))
@@ -89,6 +95,7 @@ def window() -> int:
 CONNECTIONS = _gauge("connections", "Channel sessions open now")
 USERS = _gauge("users", "Users with a session on this node now")
 LOBBY = _gauge("lobby", "Connections whose handshake is not done")
+TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS whose TLS handshake is done")
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
 BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up")
@@ -104,7 +111,25 @@ REFUSED = _counters(
     "handshakes_refused_total",
     "Handshakes that did not become a session, by reason",
     "reason",
-    ["malformed", "timeout", "token", "files", "not_websocket", "gone", "overloaded", "fault", "tenant_connections"],
+    [
+        "malformed",
+        "timeout",
+        "token",
+        "files",
+        "not_websocket",
+        "gone",
+        "overloaded",
+        "fault",
+        "tenant_connections",
+        "tls",
+    ],
+)
+TLS_HANDSHAKES = _counter("tls_handshakes_total", "TLS handshakes with clients that were done")
+CERTIFICATES = _gauges(
+    "certificate_expiry_timestamp_seconds",
+    "When the certificate of a port expires, in seconds since 1970; 0 where there is none",
+    "port",
+    ["clients", "management"],
 )
 HANDED_OFF = _counter("handoffs_total", "Sockets passed to the worker that owns their user")
 PUSHES = _counters_by(
