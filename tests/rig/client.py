@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import ssl
 import zlib
 from typing import Any, ClassVar
 
@@ -73,9 +74,10 @@ class WsClient:
         host: str = "127.0.0.1",
         protocol: str = "",
         offer: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> "WsClient":
         """Upgrade, with what is offered; `behind` is sent in one piece with the request. Raises Refused."""
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
         lines = {
             "Host": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             "Upgrade": "websocket",

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,8 +28,10 @@ from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
+from pushgate.sockets.certificates import Certificate, TlsPort
 from pushgate.sockets.listener import Listener, open_listener
 from pushgate.sockets.poller import Poller
+from pushgate.sockets.tls import TlsClients
 from pushgate.tenants.registry import Tenants
 from tests.rig.client import WsClient
 
@@ -53,7 +56,7 @@ def make_tenants(**settings: Any) -> dict[str, TenantConfig]:
 class Gateway:
     """A worker without its process. `tick(n)` lets n heartbeat ticks pass at once."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, tls: Certificate | None = None, **settings: Any) -> None:
         self.loop = asyncio.get_running_loop()
         self.config = structs.replace(ClientsConfig(), **settings)
         self.rows = Rows(1)
@@ -65,6 +68,8 @@ class Gateway:
         self.sessions.handler = self.inbound
         self.heartbeat = Heartbeat(self.poller, self.sessions, self.config, self.row)
         self.lobby = Lobby(self.poller, tenants, self.config, self.row, self.deliver)
+        self.tls_port = TlsPort(tls)
+        self.tls = TlsClients(self.poller, self.tls_port, self.config.handshake_timeout, self.row, self.lobby.admit)
         self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
         self.stopping = False
         self.bus = MemoryBus()
@@ -77,7 +82,10 @@ class Gateway:
         self.listener.start()
 
     def _admit(self, connection: socket.socket, address: Any) -> None:
-        self.lobby.admit(connection.detach(), address)
+        if self.tls.active:
+            self.tls.admit(connection, address)
+        else:
+            self.lobby.admit(connection.detach(), address)
 
     def deliver(self, fd: int, arrival: Arrival) -> None:
         arrival = decode_arrival(encode_arrival(arrival))  # as on the way to another worker
@@ -91,11 +99,12 @@ class Gateway:
         behind: bytes = b"",
         protocol: str = "",
         offer: str = "",
+        tls: ssl.SSLContext | None = None,
         **claims: Any,
     ) -> WsClient:
         """Connect a user, offering a subprotocol and extensions, and take the welcome."""
         path = f"/ws?token={quote(make_token(user, tenant, **claims))}{query}"
-        return await WsClient.join(self.port, path, behind=behind, protocol=protocol, offer=offer)
+        return await WsClient.join(self.port, path, behind=behind, protocol=protocol, offer=offer, tls=tls)
 
     def push(self, *users: str, tenant: str = "default", data: Any = "hi", **fields: Any) -> str:
         """Hand a push to the router as the bus does; no users: everyone. Returns its id."""
@@ -109,6 +118,7 @@ class Gateway:
     def tick(self, count: int = 1) -> None:
         for _ in range(count):
             self.poller.tick()
+            self.tls.tick()
             self.lobby.tick()
             self.heartbeat.tick(time.time())
 
@@ -129,10 +139,13 @@ class Gateway:
 
     def stop(self) -> None:
         self.listener.stop()
+        self.tls.cut_handshakes()
         self.lobby.empty()
         for session in self.sessions.by_fd:
             if session is not None:
                 self.sessions.drop(session)
+        for pair in set(self.tls._bridge._pairs.values()):
+            self.tls._bridge._cut(pair)
         self.tick(40)
         self.poller.stop()
         self.socket.close()

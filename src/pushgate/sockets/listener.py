@@ -22,10 +22,12 @@ KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 120, 15, 4
 RETRY_SECONDS = 0.1
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
-_BUSY = (
+BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 26\r\n"
     b"Retry-After: 5\r\nConnection: close\r\n\r\nNo room for more. Sorry.\r\n"
 )
+"""What a client is told when files ran out."""
+
 _log = get_logger("sockets")
 
 
@@ -131,7 +133,7 @@ class Listener:
             with connection, suppress(OSError):
                 self._row[REFUSED["files"]] += 1
                 connection.setblocking(False)
-                connection.send(_BUSY)
+                connection.send(BUSY)
                 connection.shutdown(socket.SHUT_WR)
                 connection.recv(BUFFER)  # closing with unread bytes would reset it, and the answer with it
             return True

@@ -36,7 +36,10 @@ class Handler(Protocol):
     """Whoever has a descriptor on the poller; one object serves many descriptors."""
 
     def readable(self, fd: int) -> None:
-        """There are bytes, an end of file or an error to read; not reading them means to be called again."""
+        """There are bytes, an end of file or an error to read; not reading them means to be called again.
+
+        For who watches for EPOLLOUT it may also mean room to write.
+        """
 
     def fail(self, fd: int) -> None:
         """`readable` raised: let go of this descriptor, or leave it alone; the others must not notice."""
@@ -80,6 +83,15 @@ class Poller:
             self.handlers.extend([None] * (fd + 1024 - len(self.handlers)))
         self.handlers[fd] = handler
         self._epoll.register(fd, events)
+
+    def change(self, fd: int, before: int, events: int) -> None:
+        """Watch a descriptor for other events than `before`; for 0 not even its end or an error is told."""
+        if not events:
+            self._epoll.unregister(fd)
+        elif not before:
+            self._epoll.register(fd, events)
+        else:
+            self._epoll.modify(fd, events)
 
     def after_batch(self, callback: Callable[[], None]) -> None:
         """Have `callback` called after every batch of events, before the descriptors closed in it are let go."""
@@ -130,7 +142,7 @@ class Poller:
             return
         self.write(fd, last)
         if fd not in self._parked:
-            _end_sending(fd)
+            end_sending(fd)
 
     def is_parked(self, fd: int) -> bool:
         """Whether bytes wait for the socket to take them."""
@@ -202,7 +214,7 @@ class Poller:
 
     def _handle_events(self, fd: int, events: int, handler: Handler) -> None:
         try:
-            if events & EPOLLOUT:
+            if events & EPOLLOUT and fd in self._parked:
                 self._flush(fd)
                 if events == EPOLLOUT:
                     return
@@ -224,9 +236,7 @@ class Poller:
         self._row[PARKED_BYTES] += len(data)
 
     def _flush(self, fd: int) -> None:
-        parked = self._parked.get(fd)
-        if parked is None:
-            return
+        parked = self._parked[fd]
         chunks = parked.chunks
         try:
             written = os.writev(fd, [chunks[i] for i in range(min(len(chunks), 64))])
@@ -248,10 +258,10 @@ class Poller:
             del self._parked[fd]
             self._epoll.modify(fd, EPOLLIN)
             if fd in self._leaving:
-                _end_sending(fd)
+                end_sending(fd)
 
 
-def _end_sending(fd: int) -> None:
+def end_sending(fd: int) -> None:
     """Half-close a descriptor: what was sent still arrives, then the peer reads the end."""
     sock = socket.socket(fileno=fd)
     try:
