@@ -22,6 +22,7 @@ from pushgate.log import Level
 from pushgate.messages.push import Push, decode_push
 from pushgate.messages.questions import Closed, Counted, Question, Reply, Sessions
 from pushgate.metrics.rows import Rows
+from pushgate.sockets.certificates import TlsPort
 from pushgate.tenants.registry import Quota, Tenants, hash_api_key
 
 KEY = "key-of-acme"
@@ -123,6 +124,7 @@ class Rig:
         self.questions = FakeQuestions()
         self.tenants = FakeTenants()
         self.rows = Rows(2)
+        self.tls = TlsPort()
         self.reasons: list[str] = []
         self.loop = uvloop.new_event_loop()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -140,7 +142,7 @@ class Rig:
         self.app = build_app(extra_routes)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        self.server: ApiServer = self.call(lambda: ApiServer(self.app, self.context, self.loop))
+        self.server: ApiServer = self.call(lambda: ApiServer(self.app, self.context, self.loop, self.tls))
         self.call(lambda: self.loop.add_reader(self.listener.fileno(), self._accept))
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=AUTH, timeout=10)
 

@@ -14,7 +14,7 @@ from pushgate.codes import Close
 
 KEY = """pg_</script><script>alert("1")</script><!--&lt;'\\\u2028"""
 FILES = ("/demo", "/demo/demo.js", "/demo/demo_connection.js", "/demo/demo.css")
-APP = build_app(demo_routes(KEY, 8000))
+APP = build_app(demo_routes(KEY, 8000, clients_tls=False))
 
 
 async def fetch(
@@ -164,6 +164,13 @@ async def test_headers(path: str) -> None:
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert "access-control-allow-origin" not in headers
+
+
+async def test_the_page_of_a_gateway_whose_clients_speak_tls() -> None:
+    async with client_of(build_app(demo_routes(KEY, 8000, clients_tls=True))) as client:
+        page = await client.get("/demo", headers={"Host": "localhost"})
+    assert json.loads(Settings(page.text).text)["scheme"] == "wss"
+    assert "connect-src 'self' wss://127.0.0.1:8000 wss://localhost:8000;" in page.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ from msgspec import structs
 
 from pushgate.config import (
     BusConfig,
+    ClientsConfig,
     Config,
     ManagementConfig,
     NodeConfig,
@@ -14,6 +16,8 @@ from pushgate.config import (
 from pushgate.errors import ConfigError, StartError
 from pushgate.node.check import check_config, demo_tenant
 from pushgate.node.nats_server import find_nats_server
+from pushgate.sockets.certificates import Certificates
+from tests.rig.certificates import the_authority
 
 GOOD = TenantConfig(["sha256:" + "a" * 64], [TokenKeyConfig("HS256", secret="s" * 32)])
 CONFIG = Config(node=NodeConfig(workers=2), tenants={"acme": GOOD})
@@ -36,6 +40,8 @@ def test_what_is_found_out() -> None:
         ("bus", BusConfig("pigeon://loft"), "bus.url: expected"),
         ("bus", BusConfig(nats_server="/no/such"), "bus.nats_server: /no/such"),
         ("tenants", {"a": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s")])}, "tenants.a.token_keys[0]"),
+        ("clients", ClientsConfig(tls_certificate="/no/such.pem"), "clients.tls_key: expected"),
+        ("management", ManagementConfig(tls_client_ca="ca.pem"), "management.tls_certificate: expected"),
         ("tenants", {"a": GOOD, "b": GOOD}, "tenants.b.api_keys[0]: expected a key that stands nowhere else"),
         (
             "tenants",
@@ -48,6 +54,18 @@ def test_what_keeps_a_node_from_starting(section: str, value: Any, error: str) -
     with pytest.raises((ConfigError, StartError)) as caught:
         check_config(structs.replace(CONFIG, **{section: value}))
     assert error in str(caught.value)
+
+
+def test_certificates(tmp_path: Path) -> None:
+    certificate, key = the_authority().write(tmp_path, "one")
+    clients = ClientsConfig(tls_certificate=certificate, tls_key=key)
+    certificate, key = the_authority().write(tmp_path, "two", until=-1)
+    expired = ManagementConfig(tls_certificate=certificate, tls_key=key)
+    checked = check_config(structs.replace(CONFIG, clients=clients, management=expired))
+    assert checked.certificates.clients is not None
+    assert checked.certificates.management is not None
+    assert checked.warnings == ["management.tls_certificate: the certificate has expired"]
+    assert check_config(CONFIG).certificates == Certificates()
 
 
 def test_what_is_hardly_meant() -> None:

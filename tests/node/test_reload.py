@@ -5,8 +5,17 @@ import socket
 
 from msgspec import structs
 
-from pushgate.config import ClientsConfig, Config, LimitsConfig, NodeConfig, TenantConfig, TokenKeyConfig
-from pushgate.node.reload import RELOAD, name_fixed, read_settings, send_settings, settings_of, take_on
+from pushgate.config import (
+    ClientsConfig,
+    Config,
+    LimitsConfig,
+    ManagementConfig,
+    NodeConfig,
+    TenantConfig,
+    TokenKeyConfig,
+)
+from pushgate.node.reload import RELOAD, Settings, name_fixed, read_settings, send_settings, take_on
+from pushgate.sockets.certificates import Certificate, Certificates
 
 TENANTS = {"acme": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s" * 32)], connections=5)}
 
@@ -15,7 +24,9 @@ def test_settings_of_any_size_arrive_with_their_word() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        settings = settings_of(Config(tenants={f"t{number}": TENANTS["acme"] for number in range(1000)}))
+        certificates = Certificates(Certificate(b"chain", b"key", b"", 5, 7))
+        tenants = {f"t{number}": TENANTS["acme"] for number in range(1000)}
+        settings = Settings(tenants, LimitsConfig(), certificates)
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             send_settings(ours, settings)
@@ -30,11 +41,18 @@ def test_what_needs_a_start_is_named_and_stays() -> None:
     running = Config(tenants=TENANTS)
     wanted = Config(
         node=NodeConfig(workers=4),
-        clients=ClientsConfig(port=1, backlog=7),
+        clients=ClientsConfig(port=1, backlog=7, tls_certificate="c", tls_key="k"),
+        management=ManagementConfig(tls_client_ca="a"),
         limits=LimitsConfig(connections=9),
         tenants={"other": TenantConfig()},
     )
     assert name_fixed(running, wanted) == ["node.workers", "clients.port", "clients.backlog"]
-    taken = take_on(running, settings_of(wanted))
-    assert taken == structs.replace(running, limits=wanted.limits, tenants=wanted.tenants)
+    taken = take_on(running, wanted)
+    assert taken == structs.replace(
+        running,
+        limits=wanted.limits,
+        tenants=wanted.tenants,
+        clients=ClientsConfig(tls_certificate="c", tls_key="k"),
+        management=wanted.management,
+    )
     assert name_fixed(running, running) == []

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import termios
@@ -42,11 +43,13 @@ class RunningNode:
         self._process: subprocess.Popen[bytes] | None = None
         self.terminal = -1
         """A terminal that the node runs at, as the leader of its session; -1: none."""
+        self.trust: ssl.SSLContext | None = None
+        """What its callers trust and show, where its management port speaks TLS."""
 
     @property
     def api(self) -> str:
         """Where its HTTP API is."""
-        return f"http://127.0.0.1:{self.management_port}"
+        return f"{'https' if self.trust else 'http'}://127.0.0.1:{self.management_port}"
 
     @property
     def url(self) -> str:
@@ -87,11 +90,12 @@ class RunningNode:
             json={**target, "data": data, **fields},
             headers={"Authorization": f"Bearer {self.key}"},
             timeout=10,
+            verify=self.trust or True,
         )
 
     def metrics(self) -> dict[str, float]:
         """Return what a scrape says, by name and labels as they stand there."""
-        text = httpx.get(f"{self.api}/metrics", timeout=10).text
+        text = httpx.get(f"{self.api}/metrics", timeout=10, verify=self.trust or True).text
         lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name.removeprefix("pushgate_"): float(value) for name, _, value in lines}
 
@@ -171,7 +175,7 @@ class RunningNode:
     def answers_ready(self) -> bool:
         """Whether it says that it is ready."""
         try:
-            return httpx.get(f"{self.api}/readyz", timeout=5.0).status_code == 200
+            return httpx.get(f"{self.api}/readyz", timeout=5.0, verify=self.trust or True).status_code == 200
         except httpx.TransportError:
             return False
 

@@ -36,16 +36,18 @@ _HEADERS = {
 }
 
 
-def demo_routes(push_key: str, clients_port: int) -> list[ControllerRouterHandler]:
+def demo_routes(push_key: str, clients_port: int, clients_tls: bool) -> list[ControllerRouterHandler]:
     """Return the routes of the demo page and its files.
 
-    `push_key` is put into the page. `clients_port` is where clients connect, on the host that the page was opened by.
+    `push_key` is put into the page. `clients_port` is where clients connect, on the host that the page was opened by,
+    with `clients_tls` over TLS.
     """
-    page = _PAGE.replace(_SETTINGS, _encode_settings(push_key, clients_port)).encode()
+    scheme = "wss" if clients_tls else "ws"
+    page = _PAGE.replace(_SETTINGS, _encode_settings(push_key, scheme, clients_port)).encode()
 
     @get("/")
     async def demo_page(request: Request[Any, Any, Any]) -> Response[bytes]:
-        policy = _content_policy(request.headers["host"], clients_port)
+        policy = _content_policy(request.headers["host"], scheme, clients_port)
         return Response(page, media_type="text/html", headers={**_HEADERS, "content-security-policy": policy})
 
     assets = [
@@ -92,10 +94,11 @@ def _is_loopback(address: str) -> bool:
     return parsed.is_loopback
 
 
-def _encode_settings(push_key: str, clients_port: int) -> str:
+def _encode_settings(push_key: str, scheme: str, clients_port: int) -> str:
     """Return what the page must know, as JSON that nothing in it can end the surrounding element with."""
     settings = {
         "key": push_key,
+        "scheme": scheme,
         "port": clients_port,
         "closes": {
             code.value: {"name": advice.name, "when": advice.when, "client": advice.client, "again": code.reconnect}
@@ -106,10 +109,10 @@ def _encode_settings(push_key: str, clients_port: int) -> str:
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
-def _content_policy(host: str, clients_port: int) -> str:
+def _content_policy(host: str, scheme: str, clients_port: int) -> str:
     # A policy cannot name an IPv6 address; for a page opened by [::1] any host has to do, on the one port.
     hosts = ("*",) if host.startswith("[") else ("127.0.0.1", "localhost")
-    sockets = " ".join(f"ws://{each}:{clients_port}" for each in hosts)
+    sockets = " ".join(f"{scheme}://{each}:{clients_port}" for each in hosts)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
         f"connect-src 'self' {sockets}; "

@@ -12,20 +12,24 @@ from pushgate.api.entry import Entry
 from pushgate.api.protocol import ApiProtocol
 from pushgate.api.push import PushRoute
 from pushgate.api.state import ApiState
+from pushgate.sockets.certificates import TlsPort
 
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a caller's TLS handshake may take."""
 SWEEP = 1.0
 """Seconds between two looks at all connections."""
 
 
 class ApiServer:
-    """Serves the API on accepted sockets; everything runs on the one loop."""
+    """Serves the API on accepted sockets, over TLS where the port has it; everything runs on the one loop."""
 
-    def __init__(self, app: Litestar, context: ApiContext, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, app: Litestar, context: ApiContext, loop: asyncio.AbstractEventLoop, tls: TlsPort) -> None:
         route = PushRoute(context)
         app.state.context = context
         app.state.push_route = route
         self._loop = loop
         traced = context.config.log.level == "debug"
+        self._tls = tls
         self._config = Config(
             Entry(app, traced),
             interface="asgi3",
@@ -57,7 +61,10 @@ class ApiServer:
         state = self._state
         state.stopping = True
         state.empty.clear()
-        await asyncio.gather(*self._adopting)
+        if self._tls.context is not None:
+            for task in self._adopting:
+                task.cancel()  # who is in its TLS handshake has asked nothing yet
+        await asyncio.gather(*self._adopting, return_exceptions=True)
         for connection in self._connections():
             connection.shutdown()
         if state.connections:
@@ -73,10 +80,12 @@ class ApiServer:
         await asyncio.gather(*state.tasks, return_exceptions=True)
 
     async def _adopt(self, sock: socket.socket) -> None:
+        context = self._tls.context
+        timeout = None if context is None else HANDSHAKE_TIMEOUT
         try:
-            await self._loop.connect_accepted_socket(self._connect, sock)
+            await self._loop.connect_accepted_socket(self._connect, sock, ssl=context, ssl_handshake_timeout=timeout)
         except OSError:
-            sock.close()  # the caller went away already
+            sock.close()  # the caller went away already, or its TLS handshake failed
 
     def _connect(self) -> ApiProtocol:
         return ApiProtocol(self._config, self._state, self._loop)

@@ -49,9 +49,9 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class ClientsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[clients]`: the port that browsers and apps connect to, and what they may do.
 
-    Sizes are bytes, times seconds. `handshake_timeout` bounds the upgrade request, and again the wait for a
-    `connect` message. `sessions_per_user` is the cap per node: the oldest is closed. An idle client is pinged
-    after `ping_interval` and dropped when it stays silent for `pong_timeout` more. `write_bound` is how much
+    Sizes are bytes, times seconds. `handshake_timeout` bounds the TLS handshake, then the upgrade request, then
+    the wait for a `connect` message. `sessions_per_user` is the cap per node: the oldest is closed. An idle client
+    is pinged after `ping_interval` and dropped when it stays silent for `pong_timeout` more. `write_bound` is how much
     may be parked for a client that does not read before live messages to it are dropped and it is closed.
     `compression` accepts permessage-deflate from clients that offer it. `tls_certificate` (a chain) and `tls_key` are
     paths of PEM files; with them the port speaks TLS 1.2 and later, alone. `origins` are those that browsers may

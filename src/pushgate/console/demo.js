@@ -16,7 +16,7 @@ let user = new URLSearchParams(location.search).get("user") || "alice";
 let unseen = 0;
 
 const connection = new Connection({
-  url: `ws://${location.hostname}:${settings.port}/ws`,
+  url: `${settings.scheme}://${location.hostname}:${settings.port}/ws`,
   closes: settings.closes,
   fetchToken,
   onState: showState,

@@ -13,12 +13,13 @@ def print_banner(clients: tuple[str, int], management: tuple[str, int], api_key:
 
 
 def _describe(clients: tuple[str, int], management: tuple[str, int], api_key: str, config: Config) -> str:
-    api = f"http://{_show(management)}"
+    api = f"{'https' if config.management.tls_certificate else 'http'}://{_show(management)}"
+    sockets = f"{'wss' if config.clients.tls_certificate else 'ws'}://{_show(clients)}/ws"
     lines = [
         "",
         f"pushgate {__version__} is ready. Its keys and data are in {config.node.data_dir}/",
         "",
-        f"  clients connect to  ws://{_show(clients)}/ws",
+        f"  clients connect to  {sockets}",
         f"  API documentation   {api}/docs",
     ]
     if config.management.demo:

@@ -1,6 +1,7 @@
 """What a configuration is checked for before a node starts with it, and by `pushgate config check`."""
 
 import os
+import time
 from typing import NamedTuple
 
 from pushgate.bus import create_bus
@@ -8,6 +9,7 @@ from pushgate.config import Config
 from pushgate.errors import ConfigError
 from pushgate.messages.shard import SHARDS
 from pushgate.node.nats_server import find_nats_server
+from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants
 
 
@@ -20,6 +22,7 @@ class Checked(NamedTuple):
     workers: int
     tenants: Tenants
     nats_server: str
+    certificates: Certificates
     warnings: list[str]
 
 
@@ -36,14 +39,15 @@ def check_config(config: Config) -> Checked:
         nats_server = find_nats_server(config.bus.nats_server)
     else:
         create_bus(config.bus.url, config.bus.prefix)
-    warnings = []
+    certificates = read_certificates(config)
+    warnings = certificates.doubts(time.time())
     if SHARDS % workers:
         warnings.append(f"some of the {workers} workers own a shard more than others, {SHARDS} in all")
     if config.management.demo:
         demo_tenant(config)
     if not config.tenants:
         warnings.append("no tenant is configured: nobody can connect or push")
-    return Checked(workers, Tenants(config.tenants), nats_server, warnings)
+    return Checked(workers, Tenants(config.tenants), nats_server, certificates, warnings)
 
 
 def demo_tenant(config: Config) -> str:

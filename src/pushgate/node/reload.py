@@ -10,6 +10,7 @@ import socket
 from msgspec import Struct, msgpack, structs
 
 from pushgate.config import Config, LimitsConfig, TenantConfig
+from pushgate.sockets.certificates import Certificates
 
 RELOAD = b"c"
 """What the supervisor says on a control socket, with the descriptor of the encoded settings."""
@@ -20,25 +21,33 @@ class Settings(Struct, frozen=True):
 
     tenants: dict[str, TenantConfig]
     limits: LimitsConfig
+    certificates: Certificates
 
 
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(Settings)
 
 
-def settings_of(config: Config) -> Settings:
-    """Return what of a configuration may change while the node runs."""
-    return Settings(config.tenants, config.limits)
-
-
-def take_on(config: Config, settings: Settings) -> Config:
-    """Return a configuration with new settings in it."""
-    return structs.replace(config, tenants=settings.tenants, limits=settings.limits)
+def take_on(config: Config, wanted: Config) -> Config:
+    """Return a configuration with what may change while the node runs as another one has it."""
+    clients, management = wanted.clients, wanted.management
+    return structs.replace(
+        config,
+        tenants=wanted.tenants,
+        limits=wanted.limits,
+        clients=structs.replace(config.clients, tls_certificate=clients.tls_certificate, tls_key=clients.tls_key),
+        management=structs.replace(
+            config.management,
+            tls_certificate=management.tls_certificate,
+            tls_key=management.tls_key,
+            tls_client_ca=management.tls_client_ca,
+        ),
+    )
 
 
 def name_fixed(running: Config, wanted: Config) -> list[str]:
     """Return the names of the settings that differ although they change with the next start only."""
-    wanted = take_on(wanted, settings_of(running))
+    wanted = take_on(wanted, running)
     return [
         f"{section}.{key}"
         for section in running.__struct_fields__

@@ -50,7 +50,11 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
             config,
             lambda: prepare(read()),
             data_dir,
-            lambda clients_port: demo_routes(api_key, clients_port) if config.management.demo else [],
+            lambda clients_port: (
+                demo_routes(api_key, clients_port, bool(config.clients.tls_certificate))
+                if config.management.demo
+                else []
+            ),
             announce,
         ).run()
     except PushgateError:

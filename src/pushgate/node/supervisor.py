@@ -28,11 +28,12 @@ from pushgate.node.children import Child
 from pushgate.node.data_dir import DataDir
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
-from pushgate.node.reload import name_fixed, settings_of, take_on
+from pushgate.node.reload import Settings, name_fixed, take_on
 from pushgate.node.systemd import Systemd
 from pushgate.node.timers import Timers
 from pushgate.node.watchdog import Watchdog
 from pushgate.node.worker import WorkerPlan
+from pushgate.sockets.certificates import Tls, note_expiry
 from pushgate.sockets.handoff import open_channel
 from pushgate.sockets.listener import open_listener
 
@@ -67,6 +68,7 @@ class Supervisor:
         _warn(checked.warnings)
         self._count = checked.workers
         self._tenants = checked.tenants
+        self._tls = Tls(checked.certificates)
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
         self._files = _raise_file_limit()
@@ -76,6 +78,7 @@ class Supervisor:
         self._channels = [open_channel() for _ in range(self._count)]
         self._rows = Rows(self._count)
         self._row = self._rows.row(self._count)
+        note_expiry(checked.certificates, self._row)
         self._children = [Child(index) for index in range(self._count)]
         self._timers = Timers()
         self._selector = selectors.DefaultSelector()
@@ -170,17 +173,19 @@ class Supervisor:
     def _take_anew(self) -> None:
         try:
             wanted = self._reread()
-            _warn(check_config(wanted).warnings)
+            checked = check_config(wanted)
+            _warn(checked.warnings)
             self._tenants.load(wanted.tenants)
         except PushgateError as error:
             self._row[RELOADS["failed"]] += 1
             _log.error("the configuration is wrong: the one before stays", reason=str(error))
             return
-        fixed = name_fixed(self._config, wanted)
-        if fixed:
+        if fixed := name_fixed(self._config, wanted):
             _log.warning("some settings change with the next start only", settings=fixed)
-        settings = settings_of(wanted)
-        self._config = take_on(self._config, settings)
+        self._tls.load(checked.certificates)
+        note_expiry(checked.certificates, self._row)
+        self._config = take_on(self._config, wanted)
+        settings = Settings(wanted.tenants, wanted.limits, checked.certificates)
         for child in self._children:
             child.reload(settings)
         self._row[RELOADS["done"]] += 1
@@ -203,6 +208,7 @@ class Supervisor:
             tenants=self._tenants,
             clients=self._clients,
             management=self._management,
+            tls=self._tls,
             receiving=self._channels[child.index][0],
             sending=[sending for _, sending in self._channels],
         )

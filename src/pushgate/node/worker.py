@@ -38,9 +38,11 @@ from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.session import ChannelSession
+from pushgate.sockets.certificates import Tls
 from pushgate.sockets.handoff import HandOffs
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
+from pushgate.sockets.tls import TlsClients
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import encode_close
 
@@ -72,6 +74,7 @@ class WorkerPlan:
     tenants: Tenants
     clients: socket.socket
     management: socket.socket
+    tls: Tls
     receiving: socket.socket
     sending: Sequence[socket.socket]
 
@@ -99,6 +102,7 @@ class Worker:
         self._sessions.handler = self._inbound
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
         self._lobby = Lobby(self._poller, plan.tenants, config.clients, row, self._deliver)
+        self._tls = TlsClients(self._poller, plan.tls.clients, config.clients.handshake_timeout, row, self._lobby.admit)
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         self._bus = create_bus(plan.bus_url, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
@@ -109,6 +113,7 @@ class Worker:
             plan.app,
             ApiContext(config, plan.tenants, self._bus, self._questions, plan.rows, row, self._why_not_ready),
             loop,
+            plan.tls.management,
         )
         self._clients = Listener(plan.clients, self._poller, row, self._admit, loop.call_later)
         self._management = Listener(plan.management, self._poller, row, self._serve, loop.call_later)
@@ -142,6 +147,7 @@ class Worker:
         grace = self._plan.config.node.stop_grace
         self._clients.stop()
         self._management.stop()
+        self._tls.cut_handshakes()
         self._lobby.empty()
         self._handoffs.stop()
         answering = self._loop.create_task(self._api.stop(grace))
@@ -157,7 +163,10 @@ class Worker:
         await self._bus.stop()
 
     def _admit(self, connection: socket.socket, address: Any) -> None:
-        self._lobby.admit(connection.detach(), address)
+        if self._tls.active:
+            self._tls.admit(connection, address)
+        else:
+            self._lobby.admit(connection.detach(), address)
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
         self._api.serve(connection)
@@ -182,6 +191,7 @@ class Worker:
         self._next_tick = max(self._next_tick + TICK, now)
         self._loop.call_at(self._next_tick, self._tick)
         self._poller.tick()
+        self._tls.tick()
         self._lobby.tick()
         self._heartbeat.tick(time.time())
         self._questions.tick()
@@ -189,7 +199,8 @@ class Worker:
         self._row[BUS_CONNECTED] = int(self._bus.connected)
         self._row[BUS_RECONNECTS] += self._bus.reconnects - self._reconnects
         self._reconnects = self._bus.reconnects
-        if self._sent_away and not self._poller.leaving:
+        # Sessions of this worker's TLS clients may be in other workers, which send them away just as well.
+        if self._sent_away and self._tls.empty and not self._poller.leaving:
             self._emptied.set()
 
     def _hear_supervisor(self) -> None:
@@ -213,6 +224,10 @@ class Worker:
             # A key file changed again since the supervisor read it: begin anew with what it has.
             self._log.error("the worker cannot take on the new settings", reason=str(error))
             os._exit(1)
+        try:
+            self._plan.tls.load(settings.certificates)
+        except OSError as error:
+            self._log.error("the worker keeps the certificates it has", reason=str(error))
         self._expulsion = self._loop.create_task(self._expel_strangers())
 
     async def _expel_strangers(self) -> None:
