@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from pushgate.config import Config
 from pushgate.messages.client import Message
 from pushgate.node import run as node_run
 from tests.cli.conftest import Main, invoke
+from tests.rig.certificates import the_authority
 
 KEYS = {"api_key": "the generated API key", "token_secret": "the generated secret of the tokens"}
 COMMANDS = [
@@ -50,10 +52,12 @@ class FakePusher:
     """Remembers calls; answers, or raises `problem`."""
 
     calls: ClassVar[list[tuple[Any, ...]]] = []
+    trusts: ClassVar[list[object]] = []
     problem: Exception | None = None
 
-    def __init__(self, api: str, api_key: str) -> None:
+    def __init__(self, api: str, api_key: str, tls: object = None) -> None:
         self.made = (api, api_key)
+        self.trusts.append(tls)
 
     async def __aenter__(self) -> "FakePusher":
         return self
@@ -75,7 +79,7 @@ class FakePusher:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakePusher]:
     monkeypatch.setattr(pusher, "Pusher", FakePusher)
-    FakePusher.calls, FakePusher.problem = [], None
+    FakePusher.calls, FakePusher.trusts, FakePusher.problem = [], [], None
     return FakePusher
 
 
@@ -163,8 +167,8 @@ def test_listen_prints_a_line_a_message(fake: type[FakePusher], keys: None, monk
     made: list[tuple[Any, ...]] = []
 
     class FakeListener:
-        def __init__(self, url: str, token: Any, *, device: str | None, notice: Any) -> None:
-            made.append((url, device))
+        def __init__(self, url: str, token: Any, *, device: str | None, tls: Any, notice: Any) -> None:
+            made.append((url, device, tls))
             self.token, self.notice = token, notice
 
         async def __aiter__(self) -> Any:
@@ -179,7 +183,36 @@ def test_listen_prints_a_line_a_message(fake: type[FakePusher], keys: None, monk
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert lines == [{"type": "message", "id": f"m{n}", "event": "e", "data": {"a": 1}, "time": 5} for n in range(2)]
     assert result.stderr == "pushgate: connected with a.b.c\n"
-    assert made == [("ws://127.0.0.1:8000/ws", "tv")]
+    assert made == [("ws://127.0.0.1:8000/ws", "tv", None)]
+
+
+@pytest.mark.parametrize("words", ["push alice hi", "token alice"])
+def test_whom_a_command_trusts(fake: type[FakePusher], keys: None, tmp_path: Path, words: str) -> None:
+    assert invoke(*words.split()).exit_code == 0
+    (tmp_path / "ca.pem").write_bytes(the_authority().pem)
+    assert invoke(*words.split(), "--ca", "ca.pem").exit_code == 0
+    usual, ours = fake.trusts
+    assert usual is None
+    assert isinstance(ours, ssl.SSLContext)
+    assert [each["subject"] for each in ours.get_ca_certs()] == [((("commonName", "authority"),),)]
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("--ca", "--ca: expected a PEM file of certificates, got 'file.pem': "),
+        ("--cert", "--cert: expected a PEM file of a certificate and its key, got 'file.pem': "),
+    ],
+)
+def test_files_of_trust_that_are_none(
+    fake: type[FakePusher], keys: None, tmp_path: Path, main: Main, option: str, error: str
+) -> None:
+    words = ("push", "alice", "hi", option, "file.pem")
+    assert main(*words) == (2, "", f"pushgate: {error}No such file or directory\n")
+    (tmp_path / "file.pem").write_text("nonsense")
+    status, _, said = main(*words)
+    assert status == 2
+    assert said.startswith(f"pushgate: {error}")
 
 
 @pytest.fixture

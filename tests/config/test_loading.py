@@ -97,7 +97,7 @@ def test_environment_takes_the_keys_type() -> None:
 
 
 def test_variables_of_commands_are_no_settings() -> None:
-    names = ("CONFIG", "API_KEY", "URL", "TOKEN")
+    names = ("CONFIG", "API_KEY", "URL", "TOKEN", "CA", "CERT")
     assert load(environ={f"PUSHGATE_{name}": "x" for name in names}) == Config()
 
 

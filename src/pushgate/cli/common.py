@@ -19,6 +19,12 @@ URL = "ws://127.0.0.1:8000/ws"
 User = Annotated[str, typer.Argument(help="The user's name (uid).")]
 Api = Annotated[str, typer.Option(help="The gateway's HTTP API.")]
 ApiKey = Annotated[str, typer.Option(envvar="PUSHGATE_API_KEY", help="Default: the one in the data directory.")]
+Ca = Annotated[
+    Path | None, typer.Option(envvar="PUSHGATE_CA", help="PEM file of whom to trust. Default: the usual authorities.")
+]
+Cert = Annotated[
+    Path | None, typer.Option(envvar="PUSHGATE_CERT", help="PEM file of this client's certificate and its key.")
+]
 DataDir = Annotated[Path, typer.Option(help="Where a node without configuration keeps its keys.")]
 Tags = Annotated[list[str] | None, typer.Option(help="Tags, separated by commas; repeatable.")]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pushgate.cli.common import API, DATA_DIR, URL, Api, ApiKey, DataDir, User, find_api_key, say, wait_for
+from pushgate.cli.common import API, DATA_DIR, URL, Api, ApiKey, Ca, Cert, DataDir, User, find_api_key, say, wait_for
 
 if TYPE_CHECKING:
     from pushgate.messages.client import Message
@@ -21,6 +21,8 @@ def listen(
     url: Annotated[str, typer.Option(envvar="PUSHGATE_URL", help="The WebSocket endpoint.")] = URL,
     api: Api = API,
     api_key: ApiKey = "",
+    ca: Ca = None,
+    cert: Cert = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Print what USER is pushed, one JSON object a line, until interrupted. Connects again when it has to."""
@@ -28,18 +30,20 @@ def listen(
 
     from pushgate.client.listener import Listener
     from pushgate.client.pusher import Pusher
+    from pushgate.client.trust import make_trust
 
     key = "" if token else find_api_key(api_key, data_dir)
+    tls = make_trust(ca, cert)
     pretty = sys.stdout.isatty()
 
     async def new_token() -> str:
-        async with Pusher(api, key) as pusher:
+        async with Pusher(api, key, tls=tls) as pusher:
             return await pusher.token(user)
 
     async def listen_on() -> None:
         source = (lambda: token) if token else new_token
         left = count
-        async for message in Listener(url, source, device=device, notice=say):
+        async for message in Listener(url, source, device=device, tls=tls, notice=say):
             if pretty:
                 _print_message(message)
             else:

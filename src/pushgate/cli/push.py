@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pushgate.cli.common import API, DATA_DIR, Api, ApiKey, DataDir, Tags, find_api_key, split_tags, wait_for
+from pushgate.cli.common import API, DATA_DIR, Api, ApiKey, Ca, Cert, DataDir, Tags, find_api_key, split_tags, wait_for
 
 Qos = Literal["live", "reliable"]
 
@@ -22,6 +22,8 @@ def push(
     ttl: Annotated[int | None, typer.Option(help="Seconds that a reliable message is kept.")] = None,
     api: Api = API,
     api_key: ApiKey = "",
+    ca: Ca = None,
+    cert: Cert = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Push DATA to USER and print the gateway's answer as JSON.
@@ -31,6 +33,7 @@ def push(
     from msgspec import json
 
     from pushgate.client.pusher import Pusher
+    from pushgate.client.trust import make_trust
 
     if everyone:
         if data is not None:
@@ -42,9 +45,10 @@ def push(
         raise typer.BadParameter("give DATA or --data-base64")
     what = _parse_json(data) if data is not None else _parse_base64(data_base64 or "")
     key = find_api_key(api_key, data_dir)
+    tls = make_trust(ca, cert)
 
     async def call() -> None:
-        async with Pusher(api, key) as pusher:
+        async with Pusher(api, key, tls=tls) as pusher:
             answer = await pusher.push(
                 what,
                 user=user,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pushgate.cli.common import API, Api, say
+from pushgate.cli.common import API, Api, Ca, Cert, say
 from pushgate.errors import PushgateError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ PAUSE = 1.0
 
 def status(
     api: Api = API,
+    ca: Ca = None,
+    cert: Cert = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
     watch: Annotated[float | None, typer.Option(min=0.1, help="Look again every so many seconds, for ever.")] = None,
 ) -> None:
@@ -33,8 +35,9 @@ def status(
     import httpx
 
     from pushgate.client.status import compare, look
+    from pushgate.client.trust import make_trust
 
-    with httpx.Client(base_url=api, timeout=10) as http:
+    with httpx.Client(base_url=api, timeout=10, verify=make_trust(ca, cert) or True) as http:
         if watch is not None:
             with suppress(KeyboardInterrupt):
                 _watch(http, watch, _print_json if as_json else _refresh)

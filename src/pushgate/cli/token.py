@@ -4,7 +4,20 @@ from typing import Annotated
 
 import typer
 
-from pushgate.cli.common import API, DATA_DIR, Api, ApiKey, DataDir, Tags, User, find_api_key, split_tags, wait_for
+from pushgate.cli.common import (
+    API,
+    DATA_DIR,
+    Api,
+    ApiKey,
+    Ca,
+    Cert,
+    DataDir,
+    Tags,
+    User,
+    find_api_key,
+    split_tags,
+    wait_for,
+)
 
 
 def token(
@@ -13,15 +26,19 @@ def token(
     tags: Tags = None,
     api: Api = API,
     api_key: ApiKey = "",
+    ca: Ca = None,
+    cert: Cert = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Print a client token for USER, made by the running gateway, which knows its tenants and their keys."""
     from pushgate.client.pusher import Pusher
+    from pushgate.client.trust import make_trust
 
     key = find_api_key(api_key, data_dir)
+    tls = make_trust(ca, cert)
 
     async def call() -> str:
-        async with Pusher(api, key) as pusher:
+        async with Pusher(api, key, tls=tls) as pusher:
             return await pusher.token(user, ttl=ttl, tags=split_tags(tags))
 
     typer.echo(wait_for(call()))

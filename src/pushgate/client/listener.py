@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec import DecodeError, json
@@ -40,12 +41,17 @@ class Listener:
         token: TokenSource,
         *,
         device: str | None = None,
+        tls: ssl.SSLContext | None = None,
         notice: Callable[[str], None] = lambda words: None,
     ) -> None:
-        """`url` like `ws://127.0.0.1:8000/ws`; `notice` is told in words when it connects, loses and waits."""
+        """`url` like `ws://127.0.0.1:8000/ws`; `notice` is told in words when it connects, loses and waits.
+
+        `tls` is for `wss://`, and says whom to trust; None: the system's authorities.
+        """
         self._url = url
         self._token = token
         self._device = device
+        self._tls = (tls or True) if url.lower().startswith("wss:") else None
         self._notice = notice
         self._failures = 0
         self._refused = ""  # the token that was refused as expired
@@ -93,7 +99,12 @@ class Listener:
         # Not in the query, where it would stand in the logs of proxies.
         headers = {"Authorization": f"Bearer {token}"}
         return connect(
-            url, additional_headers=headers, subprotocols=[Subprotocol(PROTOCOL)], compression=None, max_size=_LARGEST
+            url,
+            ssl=self._tls,
+            additional_headers=headers,
+            subprotocols=[Subprotocol(PROTOCOL)],
+            compression=None,
+            max_size=_LARGEST,
         )
 
     async def _messages(self, connection: ClientConnection) -> AsyncIterator[Message]:

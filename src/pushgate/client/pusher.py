@@ -1,5 +1,6 @@
 """The HTTP API for those who push: one method a call, problems as exceptions."""
 
+import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 from types import TracebackType
@@ -45,10 +46,13 @@ class Pusher:
     Every method raises ApiProblem when the API refuses, and Unreachable when no answer came.
     """
 
-    def __init__(self, api: str, api_key: str, *, timeout: float = 10.0) -> None:
-        """`api` is the management port's URL, like `http://127.0.0.1:8001`; `timeout` in seconds, for each step."""
+    def __init__(self, api: str, api_key: str, *, timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
+        """`api` is the management port's URL, like `http://127.0.0.1:8001`; `timeout` in seconds, for each step.
+
+        `tls` is for `https://`, and says whom to trust; None: the usual authorities.
+        """
         headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
-        self._http = httpx.AsyncClient(base_url=api, headers=headers, timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=api, headers=headers, timeout=timeout, verify=tls or True)
 
     async def __aenter__(self) -> Self:
         return self

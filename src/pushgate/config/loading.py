@@ -15,7 +15,9 @@ from msgspec.structs import fields
 from pushgate.config.settings import HIDDEN, Config
 from pushgate.errors import ConfigError
 
-CLIENT_VARIABLES = frozenset({"PUSHGATE_CONFIG", "PUSHGATE_API_KEY", "PUSHGATE_URL", "PUSHGATE_TOKEN"})
+CLIENT_VARIABLES = frozenset(
+    {"PUSHGATE_CONFIG", "PUSHGATE_API_KEY", "PUSHGATE_URL", "PUSHGATE_TOKEN", "PUSHGATE_CA", "PUSHGATE_CERT"}
+)
 """Variables that commands read by themselves; they are no settings of a node."""
 
 SECRET_KEYS = frozenset({"secret", "api_keys", "url"})
