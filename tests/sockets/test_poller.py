@@ -2,6 +2,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterator
+from select import EPOLLIN, EPOLLOUT
 
 import pytest
 from structlog.testing import capture_logs
@@ -305,4 +306,28 @@ async def test_a_socket_that_takes_its_last_bytes_slowly_is_given_the_time(
     assert received.endswith(b"last")
     peer.close()
     await until(lambda: poller.leaving == 0)
+    poller.stop()
+
+
+async def test_what_is_watched_can_change(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, recorder = make_poller()
+    fd, peer = pairs()
+    poller.add(fd, recorder)
+    poller.change(fd, EPOLLIN, 0)
+    peer.send(b"one")
+    peer.shutdown(socket.SHUT_RDWR)
+    assert not poller._epoll.poll(0), "not even the end is told"
+    poller.change(fd, 0, EPOLLIN)
+    await until(lambda: recorder.read.get(fd) == [b"one", None])
+    other, _ = pairs()
+    called: list[int] = []
+
+    class Writer(Recorder):
+        def readable(self, fd: int) -> None:
+            called.append(fd)
+
+    poller.add(other, Writer(poller))
+    poller.change(other, EPOLLIN, EPOLLOUT)
+    await until(lambda: called[:1] == [other])  # there is room
+    poller.close(other)
     poller.stop()
