@@ -1,4 +1,7 @@
-"""Structured logs: one line an event in the life of the node, none a connection or message; no secrets and no uids."""
+"""Structured logs: one line an event in the life of the node, none a connection or message; no secrets and no uids.
+
+At level debug each request of the API is a line too.
+"""
 
 import logging
 import sys

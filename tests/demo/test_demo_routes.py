@@ -10,6 +10,7 @@ import pytest
 
 from pushgate.api.app import build_app
 from pushgate.api.demo import demo_routes
+from pushgate.api.entry import Entry
 from pushgate.codes import Close
 
 KEY = """pg_</script><script>alert("1")</script><!--&lt;'\\\u2028"""
@@ -28,7 +29,8 @@ async def fetch(
 
 
 def client_of(app: Any, peer: str = "127.0.0.1") -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, client=(peer, 40000))
+    entry: Any = Entry(app, traced=False)
+    transport = httpx.ASGITransport(entry, client=(peer, 40000))
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001")
 
 

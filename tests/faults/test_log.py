@@ -156,4 +156,6 @@ async def test_a_log_names_nobody(make_node: MakeNode, tmp_path: Path, level: st
     ):
         assert event in events
     assert ("a worker is started" in events) == (level == "debug")
-    assert len(lines) < 60, "a line an event in the life of the node, none a connection or a message"
+    assert ("request" in events) == (level == "debug"), "of the API, and only there a line a request"
+    others = len(lines) - events.count("request")
+    assert others < 60, "a line an event in the life of the node, none a connection or a message"

@@ -121,9 +121,9 @@ async def test_while_the_bus_is_away_nobody_is_said_to_be_offline(make_node: Mak
     node = make_node("--workers", "2")
     node.start()
     clients = await join_all(node, ["alice"])
-    os.kill(node.nats_pid, signal.SIGSTOP)
+    freeze(node.nats_pid)
     try:
-        for method, path in (("GET", "/v1/users/alice"), ("DELETE", "/v1/users/alice/sessions"), ("GET", "/v1/stats")):
+        for method, path in (("GET", "/v1/users/alice"), ("DELETE", "/v1/users/bob/sessions"), ("GET", "/v1/stats")):
             response = await asyncio.to_thread(call, node, method, path)
             assert response.status_code == 503
             assert int(response.headers["retry-after"]) >= 1

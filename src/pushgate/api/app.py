@@ -17,7 +17,7 @@ from pushgate.metrics.catalogue import API_REQUESTS
 
 
 def build_app(extra_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
-    """Return the application; built once, before the fork. ApiServer gives it the worker's context."""
+    """Return the application; built once, before the fork. ApiServer gives it the worker's context, behind `Entry`."""
     app = Litestar(
         route_handlers=[*ROUTES, *DOCS_ROUTES, *extra_routes],
         exception_handlers={Exception: handle_exception},

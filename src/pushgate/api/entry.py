@@ -23,7 +23,7 @@ class Entry:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         scope["path"] = scope["raw_path"].decode()
-        scope["state"]["request_id"] = request_id_of(dict(scope["headers"])) or new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id_of(dict(scope["headers"])) or new_request_id()
         await self._app(scope, receive, _trace(scope, send) if self._traced else send)
 
 
