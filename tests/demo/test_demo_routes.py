@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from pushgate.api.app import build_app
 from pushgate.api.demo import demo_routes
 from pushgate.api.entry import Entry
 from pushgate.codes import Close
+from pushgate.metrics.rows import Rows
 
 KEY = """pg_</script><script>alert("1")</script><!--&lt;'\\\u2028"""
 FILES = ("/demo", "/demo/demo.js", "/demo/demo_connection.js", "/demo/demo.css")
@@ -29,6 +31,8 @@ async def fetch(
 
 
 def client_of(app: Any, peer: str = "127.0.0.1") -> httpx.AsyncClient:
+    """Return a caller of an application as ApiServer has it: with a row to count in, and behind Entry."""
+    app.state.context = SimpleNamespace(row=Rows(1).row(0))
     entry: Any = Entry(app, traced=False)
     transport = httpx.ASGITransport(entry, client=(peer, 40000))
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001")
