@@ -218,6 +218,13 @@ def test_several_wrong_fields_are_told_together(rig: Rig) -> None:
     assert [error["field"] for error in wrong_values["errors"]] == ["user", "event", "device", "tags[0]", "id"]
 
 
+def test_what_is_told_of_very_many_wrong_fields_is_bounded(rig: Rig) -> None:
+    errors = problem_of(rig.push(**{f"usr{number}": 1 for number in range(20_000)}), 400)["errors"]
+    assert len(errors) == 20
+    [error] = problem_of(rig.push(user="a", **{"x" * 900_000: 1}), 400)["errors"]
+    assert error == {"field": "x" * 64, "message": "no such field"}
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

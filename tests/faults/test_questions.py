@@ -169,9 +169,15 @@ async def test_a_user_of_another_node_is_found_and_kicked(two_nodes: tuple[Runni
                 expected.append(("a", at_a["user0"].welcome["session"]))
             assert sorted(expected) == sorted((each["node"], each["session"]) for each in answer["sessions"])
             assert answer["missing"] == []
+    assert a.push("user5").status_code == 202
+    assert (await clients["user5"].receive())["data"] == "hi"
     stats = call(a, "GET", "/v1/stats").json()
     assert [(each["node"], each["connections"]) for each in stats["nodes"]] == [("a", 1), ("b", 6)]
-    assert (stats["total"]["connections"], stats["total"]["users"]) == (7, 7)
+    assert [(each["pushes"], each["delivered"]) for each in stats["nodes"]] == [(1, 0), (0, 1)]
+    total = stats["total"]
+    assert [total[name] for name in ("connections", "users", "pushes", "delivered")] == [7, 7, 1, 1]
+    assert total["pushes_per_second"] > 0
+    assert total["delivered_per_second"] > 0
     nodes = call(b, "GET", "/v1/nodes").json()["nodes"]
     assert [(each["node"], each["workers"], each["ready"]) for each in nodes] == [("a", 2, True), ("b", 2, True)]
 

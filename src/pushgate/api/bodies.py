@@ -10,6 +10,11 @@ from msgspec.structs import FieldInfo, fields
 from pushgate.api.notation import JSON, Malformed, Notation
 from pushgate.errors import Problem
 
+MAX_ERRORS = 20
+"""Wrong fields that are told at once; each costs the time of looking for what was meant."""
+MAX_NAME = 64
+"""Characters of an unknown field's name that are looked at, and told."""
+
 S = TypeVar("S", bound=Struct)
 Errors = list[tuple[str, str]]
 
@@ -31,7 +36,7 @@ class BodyReader(Generic[S]):
         self._hints: dict[str, Any] = get_type_hints(struct, include_extras=True)
 
     def read(self, body: bytes) -> S:
-        """Return the struct that a body is. Raises Problem: what is no map at all, and every field that is wrong."""
+        """Return the struct that a body is. Raises Problem: what is no map at all, and the fields that are wrong."""
         try:
             self._check(body)
             return self._decode(body)
@@ -52,8 +57,10 @@ class BodyReader(Generic[S]):
             return self._notation.refuse(error)
         errors: Errors = []
         for name, value in values.items():
+            if len(errors) == MAX_ERRORS:
+                break
             if name not in self._fields:
-                errors.append((name, self._unknown(name)))
+                errors.append((name[:MAX_NAME], self._unknown(name[:MAX_NAME])))
                 continue
             try:
                 self._notation.decode(value, type=self._fields[name].type)
