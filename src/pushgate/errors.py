@@ -36,13 +36,17 @@ class WireError(PushgateError):
 
 
 class UpgradeRefused(PushgateError):
-    """A client's HTTP request gets a plain HTTP answer with this status, a one-line text and extra headers."""
+    """A client's HTTP request gets a plain HTTP answer with this status, a one-line text and extra headers.
 
-    def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    `cause` is the reason that it is counted by; empty where the status says enough.
+    """
+
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = (), *, cause: str = "") -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.headers = headers
+        self.cause = cause
 
 
 class MessageError(PushgateError):
