@@ -9,7 +9,7 @@ from tests.rig.gateway import Gateway
 
 @pytest_asyncio.fixture
 async def make_gateway() -> AsyncIterator[Callable[..., Gateway]]:
-    """Make gateways of given client settings; they are stopped after the test, and all clients closed."""
+    """Make gateways of given limits and client settings; they are stopped after the test, and all clients closed."""
     made: list[Gateway] = []
 
     def make(**settings: Any) -> Gateway:

@@ -12,7 +12,7 @@ import jwt
 import pytest
 
 from pushgate.tenants.registry import hash_api_key
-from tests.rig.client import WsClient
+from tests.rig.client import Refused, WsClient
 from tests.rig.node import RunningNode, is_alive, wait_until
 
 MakeNode = Callable[..., RunningNode]
@@ -40,6 +40,16 @@ def push(node: RunningNode, name: str, user: str = "alice") -> int:
     headers = {"Authorization": f"Bearer key of {name}"}
     body = {"user": user, "data": name}
     return httpx.post(f"{node.api}/v1/push", json=body, headers=headers, timeout=10).status_code
+
+
+async def status_of(node: RunningNode, headers: dict[str, str] | None = None) -> int:
+    """Return what an upgrade without a token is answered."""
+    try:
+        client = await WsClient.open(node.clients_port, headers=headers)
+    except Refused as refused:
+        return refused.status
+    await client.close()
+    return 101
 
 
 @pytest.fixture
@@ -117,6 +127,28 @@ async def test_what_a_reload_cannot_change_is_named(make_node: MakeNode, file: P
     assert line["settings"] == ["clients.ping_interval"]
     statuses = [push(node, "old") for _ in range(10)]
     assert 429 in statuses, "the rate holds at once"
+
+
+async def test_new_limits_and_origins_hold_at_once_and_wrong_ones_never(make_node: MakeNode, file: Path) -> None:
+    node = make_node("--workers", "2", "--config", str(file))
+    node.start()
+    clients = [await join(node, "kept", f"user{number}") for number in range(4)]
+    limits = "[limits]\nconnections_per_address = 5\nhandshakes_per_address = 0\n"
+    file.write_text(tenant("kept") + limits + "[clients]\norigins = ['https://a.test']\n")
+    reload(node)
+    async with asyncio.timeout(10):
+        while {await status_of(node, {"Origin": "https://b.test"}) for _ in range(6)} != {403}:
+            pass  # until every worker has taken it on
+    for text in ("[clients]\norigins = ['a.test']\n", "[clients]\ntrusted_proxies = ['10.0.0.1/8']\n"):
+        file.write_text(tenant("new") + text)
+        reload(node, "failed")
+    statuses = {await status_of(node, {"Origin": "https://b.test"}) for _ in range(6)}  # whichever worker accepts it
+    assert statuses == {403}
+    clients.append(await join(node, "kept", "user4"))
+    assert {await status_of(node) for _ in range(6)} == {429}
+    for client in clients:
+        assert await client.is_quiet()
+    assert push(node, "new") == 401, "a wrong configuration changed nothing"
 
 
 async def test_reloads_under_load_lose_nothing(make_node: MakeNode, file: Path) -> None:

@@ -26,7 +26,7 @@ def test_settings_of_any_size_arrive_with_their_word() -> None:
         ours.setblocking(False)
         certificates = Certificates(Certificate(b"chain", b"key", b"", 5, 7))
         tenants = {f"t{number}": TENANTS["acme"] for number in range(1000)}
-        settings = Settings(tenants, LimitsConfig(), certificates)
+        settings = Settings(tenants, LimitsConfig(), ClientsConfig(), certificates)
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(3):
             send_settings(ours, settings)
@@ -39,9 +39,16 @@ def test_settings_of_any_size_arrive_with_their_word() -> None:
 
 def test_what_needs_a_start_is_named_and_stays() -> None:
     running = Config(tenants=TENANTS)
+    changing = ClientsConfig(
+        tls_certificate="c",
+        tls_key="k",
+        origins=["https://a.test"],
+        trusted_proxies=["10.0.0.1"],
+        proxy_header="proxy-protocol",
+    )
     wanted = Config(
         node=NodeConfig(workers=4),
-        clients=ClientsConfig(port=1, backlog=7, tls_certificate="c", tls_key="k"),
+        clients=structs.replace(changing, port=1, backlog=7),
         management=ManagementConfig(tls_client_ca="a"),
         limits=LimitsConfig(connections=9),
         tenants={"other": TenantConfig()},
@@ -52,7 +59,7 @@ def test_what_needs_a_start_is_named_and_stays() -> None:
         running,
         limits=wanted.limits,
         tenants=wanted.tenants,
-        clients=ClientsConfig(tls_certificate="c", tls_key="k"),
+        clients=changing,
         management=wanted.management,
     )
     assert name_fixed(running, running) == []

@@ -14,7 +14,7 @@ import jwt
 from msgspec import structs
 
 from pushgate.bus.memory import MemoryBus
-from pushgate.config import ClientsConfig, TenantConfig, TokenKeyConfig
+from pushgate.config import ClientsConfig, LimitsConfig, TenantConfig, TokenKeyConfig
 from pushgate.delivery.answers import Answers
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.questions import Questions
@@ -23,11 +23,15 @@ from pushgate.messages.push import Push, encode_push
 from pushgate.messages.questions import Node
 from pushgate.metrics.catalogue import CATALOGUE
 from pushgate.metrics.rows import Rows, tenant_slot
+from pushgate.sessions.admission import Admission
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
+from pushgate.sessions.door import Door
 from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.terms import Terms
+from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Certificate, TlsPort
 from pushgate.sockets.listener import Listener, open_listener
 from pushgate.sockets.poller import Poller
@@ -54,22 +58,30 @@ def make_tenants(**settings: Any) -> dict[str, TenantConfig]:
 
 
 class Gateway:
-    """A worker without its process. `tick(n)` lets n heartbeat ticks pass at once."""
+    """A worker without its process. `tick(n)` lets n heartbeat ticks pass at once.
 
-    def __init__(self, tls: Certificate | None = None, **settings: Any) -> None:
+    It is one of two by its rows and its counts of addresses; tests play the other.
+    """
+
+    def __init__(self, tls: Certificate | None = None, limits: LimitsConfig | None = None, **settings: Any) -> None:
         self.loop = asyncio.get_running_loop()
         self.config = structs.replace(ClientsConfig(), **settings)
+        self.terms = terms = Terms(self.config, limits or LimitsConfig())
         self.rows = Rows(1)
+        self.counts = AddressCounts(2)
+        addresses = self.counts.worker(0)
         self.row = self.rows.row(0)
         self.tenants = tenants = Tenants(make_tenants())
         self.poller = Poller(self.loop, self.config.write_bound, self.row)
-        self.sessions = SessionManager(self.poller, tenants, self.config, self.rows, self.row)
-        self.inbound = Inbound(self.poller, self.sessions, tenants, self.config, self.row)
+        self.sessions = SessionManager(self.poller, tenants, self.config, addresses, self.rows, self.row)
+        self.inbound = Inbound(self.poller, self.sessions, tenants, terms, self.config, self.row)
         self.sessions.handler = self.inbound
         self.heartbeat = Heartbeat(self.poller, self.sessions, self.config, self.row)
-        self.lobby = Lobby(self.poller, tenants, self.config, self.row, self.deliver)
-        self.tls_port = TlsPort(tls)
-        self.tls = TlsClients(self.poller, self.tls_port, self.config.handshake_timeout, self.row, self.lobby.admit)
+        admission = Admission(terms, addresses, self.rows, self.row)
+        self.lobby = Lobby(self.poller, tenants, terms, admission, self.config, self.row, self.deliver)
+        self.tls_port, patience = TlsPort(tls), self.config.handshake_timeout
+        self.tls = TlsClients(self.poller, self.tls_port, patience, addresses, self.row, self.lobby.admit)
+        self.door = Door(self.poller, terms, admission, self.tls_port, patience, self.row, self._let_in)
         self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
         self.stopping = False
         self.bus = MemoryBus()
@@ -78,10 +90,10 @@ class Gateway:
         self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear)
         self.socket = open_listener(self.config.host, 0, 128)
         self.port: int = self.socket.getsockname()[1]
-        self.listener = Listener(self.socket, self.poller, self.row, self._admit, self.loop.call_later)
+        self.listener = Listener(self.socket, self.poller, self.row, self.door.knock, self.loop.call_later)
         self.listener.start()
 
-    def _admit(self, connection: socket.socket, address: Any) -> None:
+    def _let_in(self, connection: socket.socket, address: bytes) -> None:
         if self.tls.active:
             self.tls.admit(connection, address)
         else:
@@ -118,6 +130,7 @@ class Gateway:
     def tick(self, count: int = 1) -> None:
         for _ in range(count):
             self.poller.tick()
+            self.door.tick()
             self.tls.tick()
             self.lobby.tick()
             self.heartbeat.tick(time.time())
@@ -139,6 +152,7 @@ class Gateway:
 
     def stop(self) -> None:
         self.listener.stop()
+        self.door.empty()
         self.tls.cut_handshakes()
         self.lobby.empty()
         for session in self.sessions.by_fd:

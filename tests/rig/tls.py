@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from pushgate.metrics.catalogue import CATALOGUE
 from pushgate.metrics.rows import Rows
+from pushgate.sessions.session import pack_address
+from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Certificate, TlsPort
 from pushgate.sockets.poller import Poller
 from pushgate.sockets.tls import TlsClients
@@ -49,9 +51,11 @@ class TlsRig:
         self.row = Rows(1).row(0)
         self.poller = Poller(asyncio.get_running_loop(), 1024 * 1024, self.row)
         self.port = TlsPort(certificate)
-        self.tls = TlsClients(self.poller, self.port, timeout, self.row, self._admit)
+        self.counts = AddressCounts(1)
+        self._counts = self.counts.worker(0)
+        self.tls = TlsClients(self.poller, self.port, timeout, self._counts, self.row, self._admit)
         self.sessions: list[socket.socket] = []
-        self.addresses: list[Any] = []
+        self.addresses: list[bytes] = []
         self.trust = the_authority().trust()
         self._ends: list[socket.socket] = []
 
@@ -59,16 +63,22 @@ class TlsRig:
         """Return a client's socket, connected and let in."""
         if family == socket.AF_UNIX:
             theirs, ours = socket.socketpair()
-            address: Any = "nowhere"
+            accepted: Any = ("::", 0)
         else:
             with socket.create_server(("127.0.0.1", 0)) as server:
                 theirs = socket.create_connection(server.getsockname())
-                ours, address = server.accept()
+                ours, accepted = server.accept()
         for end in (theirs, ours):
             end.setblocking(False)
         self._ends.append(theirs)
-        self.tls.admit(ours, address)
+        self.admit(ours, accepted)
         return theirs
+
+    def admit(self, connection: socket.socket, address: Any) -> None:
+        """Let a connection in that was just accepted, counted in, with its address as `accept` gave it."""
+        packed = pack_address(address)
+        self._counts.enter(packed)
+        self.tls.admit(connection, packed)
 
     def wrap(self, sock: socket.socket) -> ssl.SSLSocket:
         """Return a client's socket that can speak TLS."""
@@ -109,7 +119,10 @@ class TlsRig:
         self.poller.stop()
         for end in (*self._ends, *self.sessions):
             end.close()
+        for address in self.addresses:
+            self._counts.leave(address)
+        assert not any(self.counts._connections), "who was not passed on was counted out"
 
-    def _admit(self, fd: int, address: Any) -> None:
+    def _admit(self, fd: int, address: bytes) -> None:
         self.sessions.append(socket.socket(fileno=fd))
         self.addresses.append(address)

@@ -18,6 +18,7 @@ from tests.rig.client import Refused, WsClient, mask_frame
 from tests.rig.gateway import Gateway, make_token
 from tests.rig.tls import TlsRig, read_all, retry, send_all
 
+HOME = bytes(10) + b"\xff\xff\x7f\0\0\1"
 MakeTls = Callable[..., TlsRig]
 MakeGateway = Callable[..., Gateway]
 MakeCertificate = Callable[..., Certificate]
@@ -25,10 +26,10 @@ MakeCertificate = Callable[..., Certificate]
 
 async def test_a_handshake_leads_to_the_lobby(make_tls: MakeTls) -> None:
     rig = make_tls()
-    client, session = await rig.join()
+    _, session = await rig.join()
     assert session.family == socket.AF_UNIX
     assert not os.get_blocking(session.fileno())
-    assert rig.addresses == [client.getsockname()], "the client's own address, as `accept` gave it"
+    assert rig.addresses == [HOME], "the client's own address"
     assert rig.count("tls_connections") == 1
     assert rig.count("tls_handshakes_total") == 1
     assert rig.count("lobby") == 0, "the lobby counts for itself"
@@ -172,7 +173,7 @@ async def test_one_that_went_before_it_was_let_in(make_tls: MakeTls) -> None:
     ours.setblocking(False)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     theirs.close()
-    rig.tls.admit(ours, address)
+    rig.admit(ours, address)
     await rig.until(lambda: rig.tls.empty)
     assert rig.count("handshakes_refused_total", "gone") == 1
 

@@ -122,6 +122,12 @@ REFUSED = _counters(
         "fault",
         "tenant_connections",
         "tls",
+        "connections",
+        "address_connections",
+        "handshakes",
+        "address_handshakes",
+        "origin",
+        "proxy",
     ],
 )
 TLS_HANDSHAKES = _counter("tls_handshakes_total", "TLS handshakes with clients that were done")

@@ -9,6 +9,7 @@ from pushgate.config import Config
 from pushgate.errors import ConfigError
 from pushgate.messages.shard import SHARDS
 from pushgate.node.nats_server import find_nats_server
+from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants
 
@@ -21,6 +22,7 @@ class Checked(NamedTuple):
 
     workers: int
     tenants: Tenants
+    terms: Terms
     nats_server: str
     certificates: Certificates
     warnings: list[str]
@@ -47,7 +49,8 @@ def check_config(config: Config) -> Checked:
         demo_tenant(config)
     if not config.tenants:
         warnings.append("no tenant is configured: nobody can connect or push")
-    return Checked(workers, Tenants(config.tenants), nats_server, certificates, warnings)
+    terms = Terms(config.clients, config.limits)
+    return Checked(workers, Tenants(config.tenants), terms, nats_server, certificates, warnings)
 
 
 def demo_tenant(config: Config) -> str:

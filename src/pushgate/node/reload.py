@@ -9,7 +9,7 @@ import socket
 
 from msgspec import Struct, msgpack, structs
 
-from pushgate.config import Config, LimitsConfig, TenantConfig
+from pushgate.config import ClientsConfig, Config, LimitsConfig, TenantConfig
 from pushgate.sockets.certificates import Certificates
 
 RELOAD = b"c"
@@ -17,10 +17,11 @@ RELOAD = b"c"
 
 
 class Settings(Struct, frozen=True):
-    """The settings that may change while the node runs."""
+    """The settings that may change while the node runs, and those of `[clients]` that may not."""
 
     tenants: dict[str, TenantConfig]
     limits: LimitsConfig
+    clients: ClientsConfig
     certificates: Certificates
 
 
@@ -35,7 +36,14 @@ def take_on(config: Config, wanted: Config) -> Config:
         config,
         tenants=wanted.tenants,
         limits=wanted.limits,
-        clients=structs.replace(config.clients, tls_certificate=clients.tls_certificate, tls_key=clients.tls_key),
+        clients=structs.replace(
+            config.clients,
+            tls_certificate=clients.tls_certificate,
+            tls_key=clients.tls_key,
+            origins=clients.origins,
+            trusted_proxies=clients.trusted_proxies,
+            proxy_header=clients.proxy_header,
+        ),
         management=structs.replace(
             config.management,
             tls_certificate=management.tls_certificate,

@@ -33,6 +33,7 @@ from pushgate.node.systemd import Systemd
 from pushgate.node.timers import Timers
 from pushgate.node.watchdog import Watchdog
 from pushgate.node.worker import WorkerPlan
+from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls, note_expiry
 from pushgate.sockets.handoff import open_channel
 from pushgate.sockets.listener import open_listener
@@ -68,6 +69,7 @@ class Supervisor:
         _warn(checked.warnings)
         self._count = checked.workers
         self._tenants = checked.tenants
+        self._terms = checked.terms
         self._tls = Tls(checked.certificates)
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
@@ -79,6 +81,7 @@ class Supervisor:
         self._rows = Rows(self._count)
         self._row = self._rows.row(self._count)
         note_expiry(checked.certificates, self._row)
+        self._addresses = AddressCounts(self._count)
         self._children = [Child(index) for index in range(self._count)]
         self._timers = Timers()
         self._selector = selectors.DefaultSelector()
@@ -184,8 +187,9 @@ class Supervisor:
             _log.warning("some settings change with the next start only", settings=fixed)
         self._tls.load(checked.certificates)
         note_expiry(checked.certificates, self._row)
-        self._config = take_on(self._config, wanted)
-        settings = Settings(wanted.tenants, wanted.limits, checked.certificates)
+        self._config = config = take_on(self._config, wanted)
+        self._terms.load(config.clients, config.limits)
+        settings = Settings(config.tenants, config.limits, config.clients, checked.certificates)
         for child in self._children:
             child.reload(settings)
         self._row[RELOADS["done"]] += 1
@@ -206,6 +210,8 @@ class Supervisor:
             rows=self._rows,
             app=self._app,
             tenants=self._tenants,
+            terms=self._terms,
+            addresses=self._addresses,
             clients=self._clients,
             management=self._management,
             tls=self._tls,
@@ -253,6 +259,7 @@ class Supervisor:
             if status is None:
                 continue
             self._rows.clear_gauges(child.index)
+            self._addresses.clear(child.index)
             if self._stopping:
                 continue
             pause = child.back_off.pause()

@@ -32,12 +32,16 @@ from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, 
 from pushgate.metrics.rows import Rows
 from pushgate.node.reload import read_settings
 from pushgate.node.vitals import Vitals
+from pushgate.sessions.admission import Admission
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
+from pushgate.sessions.door import Door
 from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.session import ChannelSession
+from pushgate.sessions.terms import Terms
+from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls
 from pushgate.sockets.handoff import HandOffs
 from pushgate.sockets.listener import Listener
@@ -72,6 +76,8 @@ class WorkerPlan:
     rows: Rows
     app: Litestar
     tenants: Tenants
+    terms: Terms
+    addresses: AddressCounts
     clients: socket.socket
     management: socket.socket
     tls: Tls
@@ -97,12 +103,15 @@ class Worker:
         self._reconnects = 0  # of the bus, in the row already
         self._next_tick = loop.time() + TICK
         self._poller = Poller(loop, config.clients.write_bound, row)
-        self._sessions = SessionManager(self._poller, plan.tenants, config.clients, plan.rows, row)
-        self._inbound = Inbound(self._poller, self._sessions, plan.tenants, config.clients, row)
+        addresses, patience = plan.addresses.worker(plan.index), config.clients.handshake_timeout
+        self._sessions = SessionManager(self._poller, plan.tenants, config.clients, addresses, plan.rows, row)
+        self._inbound = Inbound(self._poller, self._sessions, plan.tenants, plan.terms, config.clients, row)
         self._sessions.handler = self._inbound
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
-        self._lobby = Lobby(self._poller, plan.tenants, config.clients, row, self._deliver)
-        self._tls = TlsClients(self._poller, plan.tls.clients, config.clients.handshake_timeout, row, self._lobby.admit)
+        admission = Admission(plan.terms, addresses, plan.rows, row)
+        self._lobby = Lobby(self._poller, plan.tenants, plan.terms, admission, config.clients, row, self._deliver)
+        self._tls = TlsClients(self._poller, plan.tls.clients, patience, addresses, row, self._lobby.admit)
+        self._door = Door(self._poller, plan.terms, admission, plan.tls.clients, patience, row, self._let_in)
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         self._bus = create_bus(plan.bus_url, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
@@ -115,7 +124,7 @@ class Worker:
             loop,
             plan.tls.management,
         )
-        self._clients = Listener(plan.clients, self._poller, row, self._admit, loop.call_later)
+        self._clients = Listener(plan.clients, self._poller, row, self._door.knock, loop.call_later)
         self._management = Listener(plan.management, self._poller, row, self._serve, loop.call_later)
 
     async def run(self) -> None:
@@ -147,6 +156,7 @@ class Worker:
         grace = self._plan.config.node.stop_grace
         self._clients.stop()
         self._management.stop()
+        self._door.empty()
         self._tls.cut_handshakes()
         self._lobby.empty()
         self._handoffs.stop()
@@ -162,7 +172,7 @@ class Worker:
         await self._questions.stop()
         await self._bus.stop()
 
-    def _admit(self, connection: socket.socket, address: Any) -> None:
+    def _let_in(self, connection: socket.socket, address: bytes) -> None:
         if self._tls.active:
             self._tls.admit(connection, address)
         else:
@@ -191,6 +201,7 @@ class Worker:
         self._next_tick = max(self._next_tick + TICK, now)
         self._loop.call_at(self._next_tick, self._tick)
         self._poller.tick()
+        self._door.tick()
         self._tls.tick()
         self._lobby.tick()
         self._heartbeat.tick(time.time())
@@ -220,6 +231,7 @@ class Worker:
         try:
             settings = read_settings(file)
             self._plan.tenants.load(settings.tenants)
+            self._plan.terms.load(settings.clients, settings.limits)
         except (PushgateError, DecodeError) as error:
             # A key file changed again since the supervisor read it: begin anew with what it has.
             self._log.error("the worker cannot take on the new settings", reason=str(error))

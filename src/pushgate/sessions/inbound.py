@@ -12,7 +12,9 @@ from pushgate.metrics.catalogue import RECEIVED, RECEIVED_BYTES
 from pushgate.metrics.rows import Row
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.pace import Pace
 from pushgate.sessions.session import ChannelSession
+from pushgate.sessions.terms import Terms
 from pushgate.sockets.poller import Poller
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import CLOSE, PING, PONG, encode_frame, parse_close, read_single
@@ -26,10 +28,11 @@ class Inbound:
     """Reads from all sessions of a worker (Handler)."""
 
     def __init__(
-        self, poller: Poller, sessions: SessionManager, tenants: Tenants, config: ClientsConfig, row: Row
+        self, poller: Poller, sessions: SessionManager, tenants: Tenants, terms: Terms, config: ClientsConfig, row: Row
     ) -> None:
         self._poller = poller
         self._sessions = sessions
+        self._pace = Pace(sessions.columns, terms)
         self._tenants = tenants
         self._max_message = config.max_message
         self._row = row
@@ -39,7 +42,8 @@ class Inbound:
         try:
             session = self._sessions.open(fd, arrival)
             if session is not None and arrival.surplus:
-                self.feed(session, arrival.surplus)
+                allowance = self._pace.read(fd, len(arrival.surplus), self._sessions.tick)
+                self._feed(session, arrival.surplus, allowance)
         except Exception:
             # Neither the lobby nor the hand-off knows the session: who holds it lets go of all of it.
             _log.exception("a connection met a fault in the gateway")
@@ -54,16 +58,17 @@ class Inbound:
             if size == 0:
                 self._sessions.drop(session)
             return
-        self._sessions.columns.heard[fd] = self._sessions.tick
         self._row[RECEIVED_BYTES] += size
-        if session.reader is None:
+        allowance = self._pace.read(fd, size, self._sessions.tick)
+        if session.reader is None and allowance > 0:
             frame = read_single(self._poller.buffer, size)
             if frame is not None:
+                self._pace.count(fd, 1)
                 self._row[RECEIVED] += 1
                 if frame[0] != PONG:
                     self._handle_frame(session, *frame)
                 return
-        self.feed(session, bytes(memoryview(self._poller.buffer)[:size]))
+        self._feed(session, bytes(memoryview(self._poller.buffer)[:size]), allowance)
 
     def fail(self, fd: int) -> None:
         """Close the session with INTERNAL_ERROR (Handler)."""
@@ -73,11 +78,15 @@ class Inbound:
         else:
             self._sessions.close(session, Close.INTERNAL_ERROR)
 
-    def feed(self, session: ChannelSession, data: bytes) -> None:
-        """Handle bytes of a session, whatever frames they hold or split."""
+    def _feed(self, session: ChannelSession, data: bytes, allowance: int) -> None:
+        """Handle bytes of a session, whatever frames they hold or split, of which `allowance` may begin in them."""
+        if allowance < 0:
+            self._sessions.close(session, Close.TOO_FAST, "too many bytes in too short a time")
+            return
         reader = session.reader
         if reader is None:
             reader = session.reader = FrameReader(self._max_message, FORMATS[session.format].deflate)
+        reader.allowance = allowance
         by_fd, fd = self._sessions.by_fd, session.fd
         try:
             for opcode, payload in reader.feed(data):
@@ -88,6 +97,7 @@ class Inbound:
         except WireError as error:
             self._sessions.close(session, error.close, error.reason)
             return
+        self._pace.count(fd, allowance - reader.allowance)
         if reader.idle:
             session.reader = None
 

@@ -5,7 +5,6 @@ token is told after the upgrade, by a close code, because scripts in a browser c
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig
@@ -14,9 +13,10 @@ from pushgate.messages.client import Connect
 from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
+from pushgate.sessions.admission import Admission
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.handshake import Inbox, check_inbox, read_hello
-from pushgate.sessions.session import pack_address
+from pushgate.sessions.terms import Terms
 from pushgate.sockets.poller import TICK, Poller
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import (
@@ -45,7 +45,7 @@ class _Guest:
 
     __slots__ = ("address", "agent", "buffer", "deadline", "format", "frames", "reader", "searched")
 
-    def __init__(self, address: Any, deadline: int) -> None:
+    def __init__(self, address: bytes, deadline: int) -> None:
         self.address = address
         self.deadline = deadline
         self.agent = ""
@@ -63,12 +63,16 @@ class Lobby:
         self,
         poller: Poller,
         tenants: Tenants,
+        terms: Terms,
+        admission: Admission,
         config: ClientsConfig,
         row: Row,
         deliver: Callable[[int, Arrival], None],
     ) -> None:
         self._poller = poller
         self._tenants = tenants
+        self._terms = terms
+        self._admission = admission
         self._row = row
         self._deliver = deliver
         self._compression = config.compression
@@ -76,8 +80,8 @@ class Lobby:
         self._guests: dict[int, _Guest] = {}  # in the order of their deadlines
         self._tick = 0
 
-    def admit(self, fd: int, address: Any) -> None:
-        """Take in a connection just accepted, whose peer's address is as `accept` gave it."""
+    def admit(self, fd: int, address: bytes) -> None:
+        """Take in a connection that `admission` has counted in, of this address."""
         self._guests[fd] = _Guest(address, self._tick + self._patience)
         self._row[LOBBY] += 1
         self._poller.add(fd, self)
@@ -99,7 +103,7 @@ class Lobby:
             else:
                 self._read_connect(fd, guest, guest.reader)
         except UpgradeRefused as refused:
-            self._leave(fd, "not_websocket" if refused.status in (404, 405, 426) else "malformed")
+            self._leave(fd, refused.cause or ("not_websocket" if refused.status in (404, 405, 426) else "malformed"))
             self._poller.finish(fd, encode_answer(refused.status, refused.reason, refused.headers))
         except WireError as error:
             self._turn_away(fd, "malformed", error.close, error.reason)
@@ -140,10 +144,14 @@ class Lobby:
             guest.searched = len(guest.buffer)
             return
         request = parse_request(guest.buffer[:end])
+        forwarded = request.headers.get("x-forwarded-for")
+        if forwarded is not None:
+            self._note_client(guest, forwarded)
         if request.path != "/ws":
             self._answer(fd, request)
             return
         upgrade = check_upgrade(request)
+        self._terms.origins.check(request.headers.get("origin"))
         hello = read_hello(request, upgrade, self._compression)
         greeting = encode_switching(upgrade.accept, hello.protocol, hello.extensions)
         guest.format = hello.format
@@ -160,6 +168,15 @@ class Lobby:
             return
         arrival.greeting, arrival.surplus = greeting, surplus
         self._pass_on(fd, arrival)
+
+    def _note_client(self, guest: _Guest, forwarded: str) -> None:
+        """Take a trusted proxy's word for whom it speaks for; of others X-Forwarded-For means nothing."""
+        proxies = self._terms.proxies
+        if self._terms.forwarded and proxies.trust(guest.address):
+            client = proxies.find_client(forwarded)
+            if client is not None:
+                self._admission.move(guest.address, client)
+                guest.address = client
 
     def _answer(self, fd: int, request: Request) -> None:
         """Answer what is no WebSocket: `/` says what this is, `/healthz` that it is alive."""
@@ -231,7 +248,7 @@ class Lobby:
             claims.uid,
             claims.expires,
             claims.tags,
-            pack_address(guest.address),
+            guest.address,
             guest.agent[:128],
             *inbox,
             format=guest.format,
@@ -240,6 +257,7 @@ class Lobby:
     def _pass_on(self, fd: int, arrival: Arrival) -> None:
         del self._guests[fd]
         self._row[LOBBY] -= 1
+        self._admission.leave(arrival.address)  # its session is counted by the owner
         self._poller.release(fd)
         self._deliver(fd, arrival)
 
@@ -249,7 +267,8 @@ class Lobby:
 
     def _leave(self, fd: int, reason: str) -> None:
         """Forget a guest, counted by the reason why it became no session, if it meant to."""
-        del self._guests[fd]
+        guest = self._guests.pop(fd)
         self._row[LOBBY] -= 1
+        self._admission.leave(guest.address)
         if reason:
             self._row[REFUSED[reason]] += 1

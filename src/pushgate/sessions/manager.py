@@ -37,6 +37,7 @@ from pushgate.sessions.session import (
     show_address,
     show_session,
 )
+from pushgate.sockets.addresses import WorkerCounts
 from pushgate.sockets.poller import Handler, Poller
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import encode_close
@@ -52,7 +53,15 @@ class SessionManager:
     descriptor and None where there is no session.
     """
 
-    def __init__(self, poller: Poller, tenants: Tenants, config: ClientsConfig, rows: Rows, row: Row) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        tenants: Tenants,
+        config: ClientsConfig,
+        addresses: WorkerCounts,
+        rows: Rows,
+        row: Row,
+    ) -> None:
         self.by_fd: list[ChannelSession | None] = [None] * 1024
         self.columns = Columns()
         self.agents = Agents()
@@ -62,6 +71,7 @@ class SessionManager:
         self._write = poller.write
         self._config = config
         self._limits = Limits(message=config.max_message)
+        self._addresses = addresses
         self._rows = rows
         self._row = row
         self._registry = tenants
@@ -179,7 +189,7 @@ class SessionManager:
             session=show_session(columns.serial[fd]),
             device=session.device,
             since=columns.since[fd],
-            address=show_address(bytes(columns.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES])),
+            address=show_address(columns.address_of(fd)),
             agent=self.agents.name_of(columns.agent[fd]),
         )
 
@@ -220,10 +230,12 @@ class SessionManager:
         serial = next(self._serials)
         columns.serial[fd] = serial
         columns.heard[fd] = self.tick
+        columns.messages[fd] = columns.bytes[fd] = 0
         columns.expires[fd] = arrival.expires
         columns.since[fd] = int(time.time())
         columns.agent[fd] = self.agents.number_of(arrival.agent)
         columns.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES] = arrival.address
+        self._addresses.enter(arrival.address)
         return serial
 
     def _forget(self, session: ChannelSession, code: str) -> bool:
@@ -239,6 +251,7 @@ class SessionManager:
             del tenant.users[user.uid]
             self._row[USERS] -= 1
             self._row[tenant.users_slot] -= 1
+        self._addresses.leave(self.columns.address_of(session.fd))
         self._row[CONNECTIONS] -= 1
         self._row[CLOSED.get(code) or CLOSED["other"]] += 1
         return True

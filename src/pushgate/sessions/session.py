@@ -7,10 +7,10 @@ from array import array
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, NamedTuple
 
+from pushgate.wire.address import V4_IN_V6
 from pushgate.wire.reader import FrameReader
 
 ADDRESS_BYTES = 16
-_V4_IN_V6 = bytes(10) + b"\xff\xff"
 
 
 class ChannelSession:
@@ -71,10 +71,10 @@ class Columns:
 
     `heard`: tick of the last byte read. `expires`: end of the token, seconds since 1970, 0 for never. `since`: when
     it connected, seconds since 1970. `serial`: the session's number. `agent`: index into the agents. `address`: 16
-    bytes each.
+    bytes each. `messages` and `bytes`: how full the buckets of its `Pace` were then.
     """
 
-    __slots__ = ("address", "agent", "expires", "heard", "serial", "since", "size")
+    __slots__ = ("address", "agent", "bytes", "expires", "heard", "messages", "serial", "since", "size")
 
     def __init__(self) -> None:
         self.size = 0
@@ -83,16 +83,23 @@ class Columns:
         self.since = array("I")
         self.serial = array("Q")
         self.agent = array("H")
+        self.messages = array("I")
+        self.bytes = array("I")
         self.address = bytearray()
         self.grow(1024)
 
     def grow(self, size: int) -> None:
         """Make room for descriptors below `size`."""
         more = size - self.size
-        for column in (self.heard, self.expires, self.since, self.serial, self.agent):
+        columns = self.heard, self.expires, self.since, self.serial, self.agent, self.messages, self.bytes
+        for column in columns:
             column.frombytes(bytes(more * column.itemsize))
         self.address.extend(bytes(more * ADDRESS_BYTES))
         self.size = size
+
+    def address_of(self, fd: int) -> bytes:
+        """Return the address of the session on a descriptor."""
+        return bytes(self.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES])
 
 
 class Agents:
@@ -125,16 +132,16 @@ class Agents:
 
 
 def pack_address(address: Any) -> bytes:
-    """Return 16 bytes for what `accept` gave: IPv6, or IPv4 mapped into it (RFC 4291 section 2.5.5.2)."""
+    """Return 16 bytes for what `accept` gave: IPv6, or IPv4 mapped into it."""
     host: str = address[0]
     if ":" in host:
         return inet_pton(AF_INET6, host.partition("%")[0])
-    return _V4_IN_V6 + inet_pton(AF_INET, host)
+    return V4_IN_V6 + inet_pton(AF_INET, host)
 
 
 def show_address(packed: bytes) -> str:
     """Return an address as text."""
-    if packed.startswith(_V4_IN_V6):
+    if packed.startswith(V4_IN_V6):
         return inet_ntop(AF_INET, packed[12:])
     return inet_ntop(AF_INET6, packed)
 

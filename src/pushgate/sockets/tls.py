@@ -5,10 +5,10 @@ from contextlib import suppress
 from select import EPOLLIN, EPOLLOUT
 from socket import socket
 from ssl import SSLEOFError, SSLError, SSLSocket, SSLWantReadError, SSLWantWriteError, SSLZeroReturnError
-from typing import Any
 
 from pushgate.metrics.catalogue import LOBBY, REFUSED, TLS_HANDSHAKES
 from pushgate.metrics.rows import Row
+from pushgate.sockets.addresses import WorkerCounts
 from pushgate.sockets.bridge import Bridge
 from pushgate.sockets.certificates import TlsPort
 from pushgate.sockets.listener import BUSY
@@ -26,7 +26,7 @@ class _Guest:
 
     __slots__ = ("address", "deadline", "events", "socket")
 
-    def __init__(self, sock: SSLSocket, address: Any, deadline: int) -> None:
+    def __init__(self, sock: SSLSocket, address: bytes, deadline: int) -> None:
         self.socket = sock
         self.address = address
         self.deadline = deadline
@@ -37,14 +37,22 @@ class TlsClients:
     """The clients of one worker that speak TLS (Handler, of those whose handshake is not done).
 
     `admit(fd, address)` is given a socket on which the client's plain text comes and goes, as if it were the client.
-    `timeout` bounds a handshake, in seconds.
+    `timeout` bounds a handshake, in seconds. Clients come counted in, and those who are not passed on are counted out
+    of `addresses`.
     """
 
     def __init__(
-        self, poller: Poller, port: TlsPort, timeout: float, row: Row, admit: Callable[[int, Any], None]
+        self,
+        poller: Poller,
+        port: TlsPort,
+        timeout: float,
+        addresses: WorkerCounts,
+        row: Row,
+        admit: Callable[[int, bytes], None],
     ) -> None:
         self._poller = poller
         self._port = port
+        self._addresses = addresses
         self._row = row
         self._admit = admit
         self._bridge = Bridge(poller, row)
@@ -64,12 +72,13 @@ class TlsClients:
         """Whether nobody is connected, or has last bytes of a session on the way."""
         return not self._guests and self._bridge.empty
 
-    def admit(self, connection: socket, address: Any) -> None:
-        """Take in a connection just accepted, whose peer's address is as `accept` gave it; the port must be active."""
+    def admit(self, connection: socket, address: bytes) -> None:
+        """Take in a connection of which nothing was read, of this address; the port must be active."""
         assert self._port.context is not None
         try:
             sock = self._port.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         except OSError:
+            self._addresses.leave(address)
             self._row[REFUSED["gone"]] += 1  # and closed by OpenSSL's wrapper
             return
         self._guests[sock.fileno()] = _Guest(sock, address, self._tick + self._patience)
@@ -147,9 +156,10 @@ class TlsClients:
 
     def _leave(self, fd: int, reason: str) -> None:
         """Forget a handshake, counted by the reason why it led nowhere, if it did."""
-        del self._guests[fd]
+        guest = self._guests.pop(fd)
         self._row[LOBBY] -= 1
         if reason:
+            self._addresses.leave(guest.address)
             self._row[REFUSED[reason]] += 1
 
     def _renew_budget(self) -> None:

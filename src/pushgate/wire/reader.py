@@ -4,6 +4,7 @@ A `FrameReader` is made when `frames.read_single` does not do, and dropped as so
 """
 
 import codecs
+import sys
 from collections.abc import Iterator
 
 from pushgate.codes import Close
@@ -35,6 +36,7 @@ class FrameReader:
         "_opcode",
         "_packed",
         "_tail",
+        "allowance",
     )
 
     def __init__(self, max_message: int, deflate: bool = False) -> None:
@@ -54,6 +56,8 @@ class FrameReader:
         self._control = b""  # of an unfinished control frame, all that came: at most 125 bytes
         self._tail = b""  # in a TEXT message: the first bytes of a character that is not whole yet
         self._done = False  # after CLOSE or an error nothing more is read
+        self.allowance = sys.maxsize
+        """How many frames may still begin, fragments and control frames too; set it before a feed."""
 
     @property
     def idle(self) -> bool:
@@ -68,7 +72,7 @@ class FrameReader:
         feed and before `data` changes. Raises WireError, after all that was good before it:
         PROTOCOL_ERROR (section 5), TOO_BIG as soon as an announced length passes `max_message`, INVALID_DATA
         for TEXT that is not UTF-8, as early as the bytes show it. A compressed message is inflated when it is whole,
-        never beyond `max_message`: TOO_BIG, and INVALID_DATA for what cannot be inflated.
+        never beyond `max_message`: TOO_BIG, and INVALID_DATA for what cannot be inflated. TOO_FAST beyond `allowance`.
         """
         view = memoryview(data)
         position, end = 0, len(view)
@@ -117,6 +121,9 @@ class FrameReader:
             raise WireError(Close.TOO_BIG, f"message is over {self._max} bytes")
         if len(head) < whole:
             return len(view)
+        self.allowance -= 1
+        if self.allowance < 0:
+            raise WireError(Close.TOO_FAST, "too many messages in too short a time")
         self._head = b""
         self._opcode = first
         self._mask = head[whole - 4 : whole]
