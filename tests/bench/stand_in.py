@@ -1,8 +1,8 @@
 """A gateway of the simplest kind, to prove the generator's numbers: run as a program, it prints its two ports.
 
-stand_in.py [lose=N] [double=N] [refuse=N] [reject=N] [ping=1] [stall=SECONDS]
+stand_in.py [lose=N] [double=N] [refuse=N] [limit=N] [reject=N] [ping=1] [stall=SECONDS]
 
-Every N-th message is lost or sent twice, every N-th handshake refused with 4500, every N-th push answered with 503;
+Every N-th message is lost or sent twice, every N-th handshake refused with 4500 or 429, every N-th push with 503;
 with `ping` a client that does not answer a ping is closed; with `stall` it stops once, after 50 pushes.
 """
 
@@ -15,7 +15,7 @@ import time
 OPTIONS = {name: float(value) for name, value in (word.split("=") for word in sys.argv[1:])}
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 users: dict[str, list[asyncio.Transport]] = {}
-counts = {"lose": 0, "double": 0, "refuse": 0, "reject": 0, "pushes": 0}
+counts = {"lose": 0, "double": 0, "refuse": 0, "limit": 0, "reject": 0, "pushes": 0}
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
@@ -46,6 +46,10 @@ class Client(asyncio.Protocol):
         user = json.loads(base64.urlsafe_b64decode(claims + b"=="))["sub"]
         if due("refuse"):
             self.transport.write(UPGRADED + frame(8, (4500).to_bytes(2, "big")))
+            self.transport.close()
+            return
+        if due("limit"):
+            self.transport.write(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n")
             self.transport.close()
             return
         self.user = user

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from pushgate.bench import hostile
 from pushgate.bench.broadcast import bench_broadcast
 from pushgate.bench.connect import bench_connect
+from pushgate.bench.hostile import bench_hostile
 from pushgate.bench.options import Address, BenchError, Calls, Common, Target
 from pushgate.bench.push import bench_push
+from pushgate.errors import ConfigError
 from tests.bench.conftest import StandIn
 
 Start = Callable[..., StandIn]
@@ -33,6 +36,51 @@ def test_connect_says_why_handshakes_failed(stand_in: Start) -> None:
     assert not result.ok
     assert result.figures["opened"] == 40
     assert result.figures["failed"] == {"close 4500": 10}
+
+
+def test_connect_says_in_words_what_a_limit_is(stand_in: Start) -> None:
+    result = bench_connect(stand_in(limit=5).common(), 50, hold=0)
+    assert not result.ok
+    assert result.figures["failed"] == {"HTTP 429": 10}
+    (words,) = result.warnings
+    assert words.startswith("10 handshakes were answered HTTP 429: ")
+    assert "--sources" in words
+
+
+def test_connections_come_from_as_many_addresses_as_wanted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        target = Target(Address.parse(f"ws://127.0.0.1:{port}/ws", "ws"), Address("127.0.0.1", 1, "", ""), "", b"")
+        bench_connect(Common(target, sources=3, timeout=0.3), 7, hold=0)
+        sources = []
+        for _ in range(7):
+            connection, address = silent.accept()
+            connection.close()
+            sources.append(address[0])
+    assert sorted(sources) == ["127.0.0.2"] * 3 + ["127.0.0.3"] * 2 + ["127.0.0.4"] * 2
+
+
+def test_hostile_knocks_at_this_machine_only() -> None:
+    with pytest.raises(ConfigError, match=r"203\.0\.113\.9:80: expected a gateway on this machine"):
+        bench_hostile(Address("203.0.113.9", 80, "203.0.113.9:80", "/ws"), 100, 1, 1)
+
+
+def test_hostile_says_who_was_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostile, "_PATIENCE_NS", 200_000_000)
+    monkeypatch.setattr(hostile, "_HOLD_NS", 100_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        result = bench_hostile(Address.parse(f"ws://127.0.0.1:{port}/ws", "ws"), 100, 0.4, 3)
+    assert not result.ok
+    assert result.figures["answers"] == {
+        hostile.WRONG_TOKEN: {"no answer": 10},
+        hostile.GARBAGE: {"no answer": 10},
+        hostile.HALF: {"dropped by us": 10},
+        hostile.GET: {"no answer": 10},
+    }
+    nobody = bench_hostile(Address.parse(f"ws://127.0.0.1:{port}/ws", "ws"), 100, 0.4, 3)
+    assert nobody.figures["answers"] == {kind: {"ECONNREFUSED": 10} for kind in hostile.KINDS}
+    assert not nobody.ok
 
 
 def test_connect_to_nobody_fails_every_connection() -> None:

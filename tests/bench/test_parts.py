@@ -16,9 +16,9 @@ from pushgate.bench import crew, server_cost
 from pushgate.bench.callers import _answer_size
 from pushgate.bench.crew import Crew, divide
 from pushgate.bench.histogram import Histogram
-from pushgate.bench.options import Address, BenchError, Calls, Common, Share, Target, process_room
+from pushgate.bench.options import Address, BenchError, Calls, Common, Share, Target, process_room, sources_for
 from pushgate.bench.payload import PushRequest, padding_for, smallest_frame
-from pushgate.bench.swarm import _source
+from pushgate.bench.swarm import source_address
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Totals
 from pushgate.errors import ConfigError
@@ -126,13 +126,14 @@ def test_a_process_that_ends_is_an_error() -> None:
         Crew(Common(COMMON.target, per_user=0), [Share(0, 0, 1)])
 
 
-def test_sources_have_25_000_connections_each() -> None:
-    assert [_source(number) for number in (0, 24_999, 25_000, 6_400_000)] == [
-        "127.0.0.2",
+def test_sources_are_loopback_addresses() -> None:
+    assert [source_address(number) for number in (0, 1, 254, 16_000_000)] == [
         "127.0.0.2",
         "127.0.0.3",
-        "127.0.1.2",
+        "127.0.1.0",
+        "127.244.36.2",
     ]
+    assert [sources_for(connections) for connections in (1, 50, 51)] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("url", ["wss://h/ws", "ws://h:x/ws", "ws:///ws", "ws://h/ws?a=b", "http://h"])

@@ -39,6 +39,7 @@ COMMANDS = [
     "bench connect",
     "bench broadcast",
     "bench push",
+    "bench hostile",
 ]
 
 
@@ -100,6 +101,7 @@ WRONG = [
     "token",
     "bench connect",
     "bench connect 0",
+    "bench hostile --rate 0",
 ]
 
 

@@ -69,7 +69,7 @@ def bench_broadcast(common: Common, connections: int, rounds: int, size: int, sh
             }
         figures["generator"] = generator(totals, len(shares), crew.busiest)
         ok = totals.opened == connections and not (totals.lost or missing or refused)
-        return Result(figures, ok, warnings(crew.busiest))
+        return Result(figures, ok, warnings(totals, crew.busiest))
 
 
 def post(api: Address, request: bytes, timeout: float) -> int:

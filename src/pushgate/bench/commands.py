@@ -42,6 +42,15 @@ Window = Annotated[int, typer.Option(min=1, help="Handshakes in flight.", rich_h
 Processes = Annotated[
     int, typer.Option(min=1, help="Generator processes; more are used when files run out.", rich_help_panel=_HOW)
 ]
+Sources = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=16_000_000,
+        help="Addresses to connect from, when that is to loopback; 0: one for every 50 connections.",
+        rich_help_panel=_HOW,
+    ),
+]
 Pin = Annotated[int | None, typer.Option(help="The one CPU that the generator may use.", rich_help_panel=_HOW)]
 Bare = Annotated[bool, typer.Option("--bare", help="Any WebSocket server: expect no welcome.", rich_help_panel=_HOW)]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for a handshake or a call.", rich_help_panel=_HOW)]
@@ -69,6 +78,7 @@ def connect(
     per_user: PerUser = 1,
     window: Window = 256,
     processes: Processes = 1,
+    sources: Sources = 0,
     pin: Pin = None,
     bare: Bare = False,
     timeout: Timeout = 30.0,
@@ -79,7 +89,7 @@ def connect(
     from pushgate.bench.report import progress
 
     common = _common(ctx, url, api, api_key, token_secret, data_dir)
-    common = _tune(common, per_user, window, processes, pin, server_pid, bare, timeout)
+    common = _tune(common, connections, per_user, window, processes, sources, pin, server_pid, bare, timeout)
     with progress("connect") as show:
         result = bench_connect(common, connections, hold, show)
     _finish(result, as_json)
@@ -100,6 +110,7 @@ def broadcast(
     per_user: PerUser = 1,
     window: Window = 256,
     processes: Processes = 1,
+    sources: Sources = 0,
     pin: Pin = None,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
@@ -109,7 +120,7 @@ def broadcast(
     from pushgate.bench.report import progress
 
     common = _common(ctx, url, api, api_key, token_secret, data_dir)
-    common = _tune(common, per_user, window, processes, pin, server_pid, False, timeout)
+    common = _tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
     with progress("broadcast") as show:
         result = bench_broadcast(common, connections, rounds, size, show)
     _finish(result, as_json)
@@ -135,6 +146,7 @@ def push(
     per_user: PerUser = 10,
     window: Window = 256,
     processes: Processes = 1,
+    sources: Sources = 0,
     pin: Pin = None,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
@@ -149,10 +161,33 @@ def push(
     from pushgate.bench.report import progress
 
     common = _common(ctx, url, api, api_key, token_secret, data_dir)
-    common = _tune(common, per_user, window, processes, pin, server_pid, False, timeout)
+    connections = users * per_user + idle
+    common = _tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
     with progress("push") as show:
         result = bench_push(common, users, Calls(callers, seconds, size, rate), idle, show)
     _finish(result, as_json)
+
+
+@app.command()
+def hostile(
+    rate: Annotated[float, typer.Option(min=1, help="Handshakes a second, at fixed instants.")] = 2000.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
+    sources: Annotated[int, typer.Option(min=1, max=16_000_000, help="Addresses to come from.")] = 50,
+    url: Url = _URL,
+    pin: Pin = None,
+    as_json: AsJson = False,
+) -> None:
+    """Knock with handshakes that lead nowhere, beside another bench: wrong tokens, garbage, half requests, GETs.
+
+    Only a gateway on this machine is knocked at. It may refuse them: what it answered is told by kind.
+    """
+    from pushgate.bench.hostile import bench_hostile
+    from pushgate.bench.options import Address
+
+    _check_pin(pin)
+    if pin is not None:
+        os.sched_setaffinity(0, {pin})
+    _finish(bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)
 
 
 def _common(ctx: typer.Context, url: str, api: str, api_key: str, secret: str, data_dir: Path) -> "Common":
@@ -169,9 +204,11 @@ def _common(ctx: typer.Context, url: str, api: str, api_key: str, secret: str, d
 
 def _tune(
     common: "Common",
+    connections: int,
     per_user: int,
     window: int,
     processes: int,
+    sources: int,
     pin: int | None,
     server_pids: list[int] | None,
     bare: bool,
@@ -179,18 +216,25 @@ def _tune(
 ) -> "Common":
     from dataclasses import replace
 
-    if pin is not None and pin not in os.sched_getaffinity(0):
-        raise ConfigError(f"--pin {pin}: expected one of the CPUs {sorted(os.sched_getaffinity(0))}")
+    from pushgate.bench.options import sources_for
+
+    _check_pin(pin)
     return replace(
         common,
         per_user=per_user,
         window=window,
         processes=processes,
+        sources=sources or sources_for(connections),
         pin=pin,
         server_pids=tuple(server_pids or ()),
         bare=bare,
         timeout=timeout,
     )
+
+
+def _check_pin(pin: int | None) -> None:
+    if pin is not None and pin not in os.sched_getaffinity(0):
+        raise ConfigError(f"--pin {pin}: expected one of the CPUs {sorted(os.sched_getaffinity(0))}")
 
 
 def _finish(result: "Result", as_json: bool) -> None:

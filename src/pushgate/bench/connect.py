@@ -42,4 +42,4 @@ def bench_connect(common: Common, connections: int, hold: float, show: Show | No
                 "cpu_s_in_hold": round(after.cpu - connected.cpu, 2),
             }
         figures["generator"] = generator(totals, len(shares), crew.busiest)
-        return Result(figures, totals.opened == connections and not totals.lost, warnings(crew.busiest))
+        return Result(figures, totals.opened == connections and not totals.lost, warnings(totals, crew.busiest))

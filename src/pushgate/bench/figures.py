@@ -3,7 +3,15 @@
 from pushgate.bench.server_cost import Cost
 from pushgate.bench.totals import Totals
 
-_BUSY = 0.9  # of one CPU
+BUSY = 0.9
+"""The share of one CPU from which on a generator is the bottleneck."""
+
+_REFUSALS = {
+    "HTTP 429": "the gateway takes no more of one address; use more --sources, or raise its "
+    "limits.connections_per_address and limits.handshakes_per_address",
+    "HTTP 503": "the gateway takes no more; raise its limits.connections and limits.handshakes_per_second, or the "
+    "files that its processes may open",
+}
 
 
 def per(amount: float, divisor: float, digits: int = 1) -> float:
@@ -16,13 +24,19 @@ def generator(totals: Totals, processes: int, busiest: float) -> dict[str, objec
     return {"processes": processes, "cpu_s": round(totals.cpu, 2), "busiest": round(busiest, 2)}
 
 
-def warnings(busiest: float) -> list[str]:
-    """Words for figures that are the generator's rather than the server's."""
-    if busiest < _BUSY:
-        return []
-    return [
-        f"the generator was the bottleneck ({busiest:.0%} of a CPU): use more --processes, or trust the figures less"
+def warnings(totals: Totals, busiest: float) -> list[str]:
+    """Words for figures that are the generator's rather than the server's, and for handshakes that were refused."""
+    words = [
+        f"{totals.failures[answer]:,} handshakes were answered {answer}: {why}"
+        for answer, why in _REFUSALS.items()
+        if totals.failures[answer]
     ]
+    if busiest >= BUSY:
+        words.append(
+            f"the generator was the bottleneck ({busiest:.0%} of a CPU): use more --processes, or trust the figures "
+            "less"
+        )
+    return words
 
 
 def server_memory(before: Cost, after: Cost, connections: int) -> dict[str, object]:

@@ -57,19 +57,26 @@ class Common:
     """What every bench knows.
 
     `per_user` connections stand for one user. `window` is how many handshakes are in flight in all. `processes`
-    is the least number of generator processes: there are more when files would not suffice. `pin` is the only
-    CPU that the generator may use. `bare` takes any WebSocket server: a connection counts from its 101 answer,
-    without a `welcome`. `timeout` bounds, in seconds, a handshake, a call and the wait for a last message.
+    is the least number of generator processes: there are more when files would not suffice. Connections to
+    loopback come from so many `sources`, 127.0.0.2 and on, in turn. `pin` is the only CPU that the generator may
+    use. `bare` takes any WebSocket server: a connection counts from its 101 answer, without a `welcome`. `timeout`
+    bounds, in seconds, a handshake, a call and the wait for a last message.
     """
 
     target: Target
     per_user: int = 1
     window: int = 256
     processes: int = 1
+    sources: int = 1
     pin: int | None = None
     server_pids: tuple[int, ...] = ()
     bare: bool = False
     timeout: float = 30.0
+
+
+def sources_for(connections: int) -> int:
+    """How many sources keep a bench clear of what a gateway takes of one address: 50 connections for each."""
+    return -(-connections // 50)
 
 
 @dataclass(frozen=True, slots=True)

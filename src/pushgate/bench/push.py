@@ -45,4 +45,5 @@ def bench_push(common: Common, users: int, calls: Calls, idle: int = 0, show: Sh
         figures["server"] = {"cpu_us_per_push": per(cpu * 1e6, totals.accepted, 2), "cpu_s": round(cpu, 2)}
     figures["generator"] = generator(totals, len(shares), crew.busiest)
     whole = totals.opened == connections + idle and totals.accepted > 0 and settled
-    return Result(figures, whole and not (totals.lost or totals.errors or totals.missing), warnings(crew.busiest))
+    ok = whole and not (totals.lost or totals.errors or totals.missing)
+    return Result(figures, ok, warnings(totals, crew.busiest))

@@ -22,7 +22,6 @@ NONE, CONNECTING, UPGRADING, GREETED, OPEN, PARTIAL, WATCHED = range(7)
 
 _BATCH = 512  # events taken at once: callers are looked at between two batches, so it bounds how long they wait
 _BUFFER = 256 * 1024
-_PER_SOURCE = 25_000  # connections from one source address: below the 28,232 ports of the usual range
 _IP_BIND_ADDRESS_NO_PORT = 24  # the kernel picks the port at connect(), when it knows the other end
 _TEXT, _BINARY, _CLOSE, _PING = 0x81, 0x82, 0x88, 0x89
 
@@ -30,7 +29,7 @@ _TEXT, _BINARY, _CLOSE, _PING = 0x81, 0x82, 0x88, 0x89
 class Swarm:
     """Opens connections with prepared requests, answers pings, and counts every marked message that arrives."""
 
-    def __init__(self, address: Address, room: int, first: int, window: int, bare: bool) -> None:
+    def __init__(self, address: Address, room: int, first: int, sources: int, window: int, bare: bool) -> None:
         """`room`: the highest descriptor plus one; `first`: number of the first connection, for source addresses."""
         self.epoll = select.epoll()
         self.room = room
@@ -48,6 +47,7 @@ class Swarm:
         self.got = array("I", bytes(4 * room))  # messages by descriptor
         self._address = address
         self._first = first
+        self._sources = sources
         self._window = window
         self._bare = bare
         self._state = bytearray(room)
@@ -141,7 +141,7 @@ class Swarm:
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as new:
                 if self._address.ip.startswith("127."):
                     new.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                    new.bind((_source(self._first + number), 0))
+                    new.bind((source_address((self._first + number) % self._sources), 0))
                 try:
                     new.connect((self._address.ip, self._address.port))
                 except BlockingIOError:
@@ -260,10 +260,10 @@ class Swarm:
         os.close(fd)
 
 
-def _source(number: int) -> str:
-    """The source address of a connection: 127.0.0.2, and another every 25,000, for each has so many ports."""
-    block = number // _PER_SOURCE + 2
-    return f"127.0.{block >> 8}.{block & 255}"
+def source_address(number: int) -> str:
+    """The address of a source: the first is 127.0.0.2."""
+    number += 2
+    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def _name(error: OSError) -> str:

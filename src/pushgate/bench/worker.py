@@ -34,7 +34,7 @@ class Worker:
         callers = share.calls.callers if share.calls else 0
         # Descriptors are given out from the lowest free one, so none will be higher than this.
         room = share.count + share.idle + callers + SPARE_FILES + max(map(int, os.listdir("/proc/self/fd")))
-        self._swarm = Swarm(common.target.clients, room, share.first, window, common.bare)
+        self._swarm = Swarm(common.target.clients, room, share.first, common.sources, window, common.bare)
         self._swarm.watch(pipe.fileno())
         self._requests = self._upgrades()
         self._callers: Callers | None = None
