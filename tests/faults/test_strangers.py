@@ -48,7 +48,7 @@ async def test_an_addresss_limit_is_exact_across_workers(make_node: MakeNode) ->
     os.kill(node.worker_pids[0], signal.SIGKILL)
     await asyncio.to_thread(
         wait_until,
-        lambda: node.metrics()["worker_restarts_total"] == 1 and node.answers_ready(),
+        lambda: node.total("worker_restarts_total") == 1 and node.answers_ready(),
         "a worker is new",
     )
     left = int(connections_of(node))
@@ -81,7 +81,7 @@ async def test_hostile_handshakes_disturb_nobody(make_node: MakeNode) -> None:
     node.start()
     clients = [await join(node, number) for number in range(20)]
     address = Address.parse(node.url, "ws")
-    knocking = asyncio.create_task(asyncio.to_thread(bench_hostile, address, 400, 2.0, 4))
+    knocking = asyncio.create_task(asyncio.to_thread(bench_hostile, address, 400, 2.0, 8))
     pushed = 0
     while not knocking.done():
         assert (await asyncio.to_thread(node.push, f"user{pushed % 20}")).status_code == 202

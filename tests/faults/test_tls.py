@@ -97,7 +97,7 @@ async def test_clients_of_both_workers_wherever_they_were_accepted(make_tls_node
 
 
 async def test_a_worker_killed_takes_only_its_own_along(make_tls_node: MakeNode) -> None:
-    node = make_tls_node()
+    node = make_tls_node(PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS="0")
     node.start()
     users = [f"user{number}" for number in range(60)]
     clients = await join_all(node, users)

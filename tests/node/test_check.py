@@ -41,6 +41,8 @@ def test_what_is_found_out() -> None:
         ("bus", BusConfig(nats_server="/no/such"), "bus.nats_server: /no/such"),
         ("tenants", {"a": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s")])}, "tenants.a.token_keys[0]"),
         ("clients", ClientsConfig(tls_certificate="/no/such.pem"), "clients.tls_key: expected"),
+        ("clients", ClientsConfig(origins=["a.test"]), "clients.origins[0]: expected"),
+        ("clients", ClientsConfig(trusted_proxies=["10.0.0.1/8"]), "clients.trusted_proxies[0]: expected"),
         ("management", ManagementConfig(tls_client_ca="ca.pem"), "management.tls_certificate: expected"),
         ("tenants", {"a": GOOD, "b": GOOD}, "tenants.b.api_keys[0]: expected a key that stands nowhere else"),
         (

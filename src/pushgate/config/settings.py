@@ -102,8 +102,8 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     those of one address; an IPv6 address counts as its /64, and trusted proxies do not count. Carriers put many
     clients behind one address. `handshakes_per_second` bounds what the node begins in a second,
     `handshakes_per_address` what one address does. Beyond that the answer is 503, or 429, with `Retry-After`. A
-    client that sends more than `messages_per_second` or `bytes_per_second`, ten seconds of them at once at the most,
-    is closed with 4506.
+    client that sends more than `messages_per_second` (fragments and control frames count) or `bytes_per_second`, ten
+    seconds of them at once at the most, is closed with 4506.
     """
 
     connections: Count = 0
