@@ -157,6 +157,15 @@ async def test_a_bad_first_message(gateway: Gateway, frame: bytes, code: int) ->
     assert gateway.count("lobby") == 0
 
 
+@pytest.mark.parametrize("size", [16_400, 17_000, 18_400, 20_000])
+async def test_a_compressed_first_message_is_bounded_as_it_comes(gateway: Gateway, size: int) -> None:
+    """One that the reader would still take, since compressing may have made it larger, is over the lobby's limit."""
+    behind = mask_frame(TEXT, b"\x81" * size, rsv1=True)
+    client = await WsClient.open(gateway.port, behind=behind, offer="permessage-deflate")
+    assert (await client.receive_close())[0] == 1009
+    assert gateway.count("lobby") == 0
+
+
 async def test_a_close_in_the_lobby_is_answered(gateway: Gateway) -> None:
     client = await WsClient.open(gateway.port, behind=mask_frame(CLOSE, b"\x03\xe8"))
     assert await client.receive_close() == (1000, "")

@@ -203,8 +203,9 @@ class Lobby:
         """Read frames one by one, so that what stands behind the `connect` message stays whole for its owner."""
         while True:
             size = frame_size(guest.buffer)
-            if size > MAX_CONNECT + 14:
-                size = 14  # too big: the reader says so from the head alone
+            too_big = size > MAX_CONNECT + 14
+            if too_big:
+                size = 14  # the reader says from the head alone what else is wrong
             if size < 0 or size > len(guest.buffer):
                 return
             frame, guest.buffer = guest.buffer[:size], guest.buffer[size:]
@@ -222,6 +223,8 @@ class Lobby:
                 elif opcode != PONG:
                     self._connect(fd, guest, opcode, payload)
                     return
+            if too_big:  # compressed: to the reader it could still be one that compressing made larger
+                raise WireError(Close.TOO_BIG, f"message is over {MAX_CONNECT} bytes")
 
     def _connect(self, fd: int, guest: _Guest, opcode: int, payload: bytes) -> None:
         try:
