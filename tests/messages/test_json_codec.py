@@ -72,6 +72,12 @@ def test_what_is_no_object_is_fatal(text: bytes) -> None:
     assert caught.value.close is Close.BAD_MESSAGE
 
 
+def test_a_value_that_looks_like_a_path_is_a_value() -> None:
+    with pytest.raises(MessageError) as caught:
+        json_codec.decode(b'{"type":"x - at `$.token`"}')
+    assert (caught.value.code, caught.value.field) == ("unknown_type", "type")
+
+
 @given(st.binary() | values.map(lambda value: json.dumps(value).encode()))
 def test_nothing_raises_anything_else(text: bytes) -> None:
     try:

@@ -10,7 +10,9 @@ from pushgate.errors import MessageError
 
 def refuse_field(error: ValidationError) -> NoReturn:
     """Raise MessageError without `close`: the client is told by an `error`, and lives."""
-    reason, _, path = str(error).partition(" - at `$.")
+    reason, at, path = str(error).rpartition(" - at `$.")  # the last: what a client wrote may look like one
+    if not at:
+        reason, path = path, ""
     field = path.rstrip("`") or None
     if field == "type" and reason.startswith("Invalid value"):
         raise MessageError("unknown_type", reason, field) from None
