@@ -10,13 +10,14 @@ from msgspec.structs import FieldInfo, fields
 from pushgate.api.notation import JSON, Malformed, Notation
 from pushgate.errors import Problem
 
-MAX_ERRORS = 20
-"""Wrong fields that are told at once; each costs the time of looking for what was meant."""
-MAX_NAME = 64
-"""Characters of an unknown field's name that are looked at, and told."""
-
 S = TypeVar("S", bound=Struct)
 Errors = list[tuple[str, str]]
+
+MAX_UNKNOWN = 20
+"""Unknown fields that an error names, the first ones: looking for what each could mean takes its time."""
+
+LONGEST_NAME = 64
+"""Characters of a name in an error; the rest is left out."""
 
 
 def bad_body(errors: Errors) -> Problem:
@@ -56,11 +57,12 @@ class BodyReader(Generic[S]):
         except Malformed as error:
             return self._notation.refuse(error)
         errors: Errors = []
+        unknown = 0
         for name, value in values.items():
-            if len(errors) == MAX_ERRORS:
-                break
             if name not in self._fields:
-                errors.append((name[:MAX_NAME], self._unknown(name[:MAX_NAME])))
+                unknown += 1
+                if unknown <= MAX_UNKNOWN:
+                    errors.append(self._unknown(name[:LONGEST_NAME]))
                 continue
             try:
                 self._notation.decode(value, type=self._fields[name].type)
@@ -73,17 +75,18 @@ class BodyReader(Generic[S]):
                 errors.append((name, f"expected {_expected(self._hints[info.name])}, got nothing"))
         return bad_body(errors)
 
-    def _unknown(self, name: str) -> str:
+    def _unknown(self, name: str) -> tuple[str, str]:
         near = get_close_matches(name, self._fields, n=1)
-        return f"no such field; did you mean `{near[0]}`?" if near else "no such field"
+        return name, f"no such field; did you mean `{near[0]}`?" if near else "no such field"
 
     def _wrong(self, name: str, value: bytes, reason: str) -> tuple[str, str]:
         hint = self._hints[name]
-        index = reason.partition(" - at `$[")[2].partition("]")[0]
-        if index.isdigit():
+        elements = [item for item in map(get_args, _parts(hint)) if item]  # what a list is of; the reason of others
+        index = reason.partition(" - at `$[")[2].partition("]")[0]  # may quote a value that looks like a path
+        if elements and index.isdigit():
             items = self._notation.decode(value, type=list[Raw])
-            element = next(item for item in map(get_args, _parts(hint)) if item)[0]
-            return f"{name}[{index}]", f"expected {_expected(element)}, got {self._describe(bytes(items[int(index)]))}"
+            expected = _expected(elements[0][0])
+            return f"{name}[{index}]", f"expected {expected}, got {self._describe(bytes(items[int(index)]))}"
         return name, f"expected {_expected(hint)}, got {self._describe(value)}"
 
     def _describe(self, value: bytes) -> str:
