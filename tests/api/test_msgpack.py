@@ -3,9 +3,11 @@
 import datetime
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,10 +16,13 @@ from msgspec.msgpack import Ext
 
 from pushgate.api.bodies import Errors
 from pushgate.api.push import FORMS, to_push
+from pushgate.api.rules import MAX_NESTING
 from pushgate.api.said import say_json, say_packed
 from pushgate.api.schemas import PushBody
+from pushgate.delivery.outgoing import Outgoing
 from pushgate.errors import Problem
 from pushgate.messages import json_codec, msgpack_codec
+from pushgate.messages.formats import FORMATS
 from pushgate.messages.push import Push
 from pushgate.metrics.catalogue import PUSHES_REFUSED
 from tests.api.rig import Rig
@@ -97,7 +102,7 @@ def test_what_json_cannot_carry_is_named(rig: Rig, path: str, field: str, data: 
         (b"\xa3\xed\xa0\x80", "UTF-8"),
         (b"\x81\x80\xc0", "keys must be hashable"),
         (b"\xd7\xff" + b"\xff" * 8, "timestamp"),
-        (b"\x91" * 5000 + b"\xc0", "nesting"),
+        (b"\x91" * 5000 + b"\xc0", "within each other"),
     ],
     ids=["not utf-8", "surrogate", "map as key", "timestamp", "deep"],
 )
@@ -172,8 +177,8 @@ def test_tokens_are_asked_for_in_json(rig: Rig) -> None:
     assert "application/json, got" in problem["detail"]
 
 
-def outcome(body: bytes) -> Push | Problem:
-    form = FORMS["application/msgpack"]
+def outcome(body: bytes, kind: str = KINDS[0]) -> Push | Problem:
+    form = FORMS[kind]
     try:
         return to_push("t", form.read(body), form.say)
     except Problem as problem:
@@ -199,6 +204,28 @@ def test_any_data_reaches_json_and_msgpack_clients_as_the_same_value_or_is_refus
     assert repr(packed) == repr(data)
     assert isinstance(data, bytes) or repr(text["data"]) == repr(data)
     assert ("encoding" in text) == isinstance(data, bytes)
+
+
+def nested(levels: int) -> Any:
+    """A value of so many lists and maps within each other; a string in it has brackets, which are none."""
+    value: Any = '"[{' * MAX_NESTING
+    for level in range(levels):
+        value = [value, [], {}] if level % 2 else {"[": value}
+    return value
+
+
+@pytest.mark.parametrize(("kind", "write"), [(KINDS[0], pack), ("application/json", msgspec.json.encode)])
+def test_nesting_has_a_limit_and_what_is_within_it_goes_into_every_format(
+    kind: str, write: Callable[[Any], bytes]
+) -> None:
+    push = outcome(write({"user": "a", "data": nested(MAX_NESTING)}), kind)
+    assert isinstance(push, Push)
+    for number in range(len(FORMATS)):
+        assert b"undeliverable" not in Outgoing(push).fill(number)
+    refused = outcome(write({"user": "a", "data": nested(MAX_NESTING + 1)}), kind)
+    assert isinstance(refused, Problem)
+    expected = f"expected at most {MAX_NESTING} lists and maps within each other, got more"
+    assert refused.errors == (("data", expected),)
 
 
 @given(values)

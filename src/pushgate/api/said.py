@@ -11,15 +11,15 @@ from typing import Any
 from msgspec import Raw, json, msgpack
 from msgspec.msgpack import Ext
 
-from pushgate.api.bodies import Errors
+from pushgate.api.bodies import LONGEST_NAME, Errors
 from pushgate.api.notation import Malformed
-from pushgate.api.rules import MAX_SAFE_INTEGER, unsafe_number
+from pushgate.api.rules import MAX_NESTING, MAX_SAFE_INTEGER, nests_too_deep, unsafe_number
 
 _decode = msgpack.Decoder().decode
 _encode = json.Encoder().encode
 _HARMLESS = frozenset((str, bool, type(None)))
 _NAMES = {bytes: "bytes", datetime: "a timestamp", Ext: "an extension"}
-_LONGEST_NAME = 64
+_TOO_DEEP = "data", f"expected at most {MAX_NESTING} lists and maps within each other, got more"
 
 
 def say_json(data: Raw, errors: Errors) -> tuple[bytes, bool]:
@@ -28,6 +28,8 @@ def say_json(data: Raw, errors: Errors) -> tuple[bytes, bool]:
     number = unsafe_number(text)
     if number is not None:
         errors.append(("data", f"expected numbers that JSON can carry safely, got {number}: send a string"))
+    if nests_too_deep(text):
+        errors.append(_TOO_DEEP)
     return text, False
 
 
@@ -52,7 +54,11 @@ def say_packed(data: Raw, errors: Errors) -> tuple[bytes, bool]:
 def find_fault(value: Any) -> tuple[str, str] | None:
     """Return where in a decoded `data` is something that JSON cannot carry, and what; the shallowest, if any."""
     level: list[tuple[str, Any]] = [("", {"data": value})]
+    depth = 0
     while level:
+        if depth > MAX_NESTING:
+            return _TOO_DEEP
+        depth += 1
         deeper: list[tuple[str, Any]] = []
         for path, inside in level:
             is_map = type(inside) is dict
@@ -78,7 +84,7 @@ def find_fault(value: Any) -> tuple[str, str] | None:
 def _join(path: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
-    return f"{path}.{key[:_LONGEST_NAME]}" if path else key
+    return f"{path}.{key[:LONGEST_NAME]}" if path else key
 
 
 def _describe(value: Any) -> str:
@@ -87,7 +93,7 @@ def _describe(value: Any) -> str:
 
 def _explain(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return "expected less nesting"
+        return _TOO_DEEP[1]
     if isinstance(error, UnicodeDecodeError):
         return f"expected strings in UTF-8: {error.reason}"
     return f"expected what JSON can carry: {error}"
