@@ -1,0 +1,61 @@
+"""A corpus of hostile requests, frames, messages and tokens on raw sockets, against a node in processes of its own."""
+
+import asyncio
+import socket
+
+import pytest
+
+from tests.hostile import api_bodies, api_http, frames, http, messages, tokens
+from tests.hostile.visitor import visit_all
+from tests.hostile.watch import Watch
+from tests.rig.client import WsClient
+from tests.rig.node import RunningNode
+
+CLIENT_PORT = {"http": http.CASES, "frames": frames.CASES, "messages": messages.CASES, "tokens": tokens.CASES}
+API_PORT = {"api http": api_http.CASES, "api bodies": api_bodies.CASES}
+BATCHES = CLIENT_PORT | API_PORT
+ROUNDS = 12
+"""How often a batch may come before memory has to be at rest: the allocator's fragments settle in two to six."""
+REST = 64 * 1024
+"""Bytes that a worker at rest may gain by a whole batch: half a KiB for each case in it."""
+
+
+def test_the_corpus_is_large_and_no_case_stands_twice() -> None:
+    for batch in BATCHES.values():
+        assert len({case.name for case in batch}) == len(batch)
+        assert len({case.send for case in batch}) == len(batch)
+    assert sum(map(len, BATCHES.values())) >= 600
+
+
+@pytest.fixture(scope="module")
+def watch(node: RunningNode) -> Watch:
+    return Watch(node)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+async def test_hostile(node: RunningNode, watch: Watch, trap: socket.socket, batch: str) -> None:
+    port = node.management_port if batch in API_PORT else node.clients_port
+    held = [[0] * len(watch.pids)]
+    for _ in range(ROUNDS):
+        assert await visit_all(BATCHES[batch], port) == []
+        await serve_the_well_behaved(node)
+        await asyncio.to_thread(watch.settle)
+        watch.check()
+        most = [max(of_worker) for of_worker in zip(*held, strict=True)]
+        held.append(watch.memory())
+        if all(now <= before + REST for now, before in zip(held[-1], most, strict=True)):
+            break
+    else:
+        pytest.fail(f"memory grows with every round: {held[1:]}")
+    with pytest.raises(BlockingIOError):
+        trap.accept()
+
+
+async def serve_the_well_behaved(node: RunningNode) -> None:
+    """Let users of both workers connect and get their push."""
+    for number in range(4):
+        user = f"good-{number}"
+        client = await WsClient.join(node.clients_port, f"/ws?token={node.token(user)}")
+        assert (await asyncio.to_thread(node.push, user, number)).status_code == 202
+        assert (await client.receive())["data"] == number
+        await client.close()

@@ -1,0 +1,68 @@
+"""What a node under attack must keep: its processes, files, memory, promises and its silence."""
+
+import os
+import time
+from pathlib import Path
+
+from tests.rig.node import RunningNode, wait_until
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+NEVER = (
+    "worker_restarts_total",
+    "nats_server_restarts_total",
+    "bus_gaps_total",
+    'handshakes_refused_total{reason="fault"}',
+    'handshakes_refused_total{reason="files"}',
+    'handshakes_refused_total{reason="overloaded"}',
+    'connections_closed_total{code="1011"}',
+    'connections_closed_total{code="4004"}',
+    'pushes_refused_total{status="503"}',
+    'pushes_refused_total{status="other"}',
+    'messages_dropped_total{reason="undecodable"}',
+    'messages_dropped_total{reason="fan_out_full"}',
+)
+"""Metrics that count what no stranger may bring about."""
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes that a process has to itself in memory: what it shares since the fork is left out."""
+    resident, shared = Path(f"/proc/{pid}/statm").read_bytes().split()[1:3]
+    return (int(resident) - int(shared)) * PAGE
+
+
+class Watch:
+    """Looks after one node, from the moment it is made."""
+
+    def __init__(self, node: RunningNode) -> None:
+        self._node = node
+        self._log = node.log()
+        self._before = node.metrics()
+        self.pids = node.worker_pids
+        time.sleep(0.2)  # the scrape before had a connection of its own
+        self._files = self._count_files()
+
+    def settle(self) -> None:
+        """Wait until everybody is gone and every file is closed."""
+        wait_until(self._is_empty, "no connection, no guest, as many files as before")
+
+    def memory(self) -> list[int]:
+        """Return the memory of each worker."""
+        return [memory_of(pid) for pid in self.pids]
+
+    def check(self) -> None:
+        """Fail if a process was lost, something was counted that must never be, or a word was logged."""
+        assert self._node.worker_pids == self.pids
+        after = self._node.metrics()
+        assert {name: after[name] - self._before[name] for name in NEVER} == dict.fromkeys(NEVER, 0)
+        assert after["write_buffer_bytes"] == 0
+        assert self._node.log() == self._log, "a stranger's doings are no event"
+
+    def _is_empty(self) -> bool:
+        now = self._node.metrics()
+        if now["connections"] or now["lobby"] or now["users"]:
+            return False
+        time.sleep(0.05)
+        return self._count_files() == self._files
+
+    def _count_files(self) -> list[int]:
+        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids]
