@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format bench lock clean
+.PHONY: help install install-dev run test lint format bench fuzz soak lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,10 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.run requirements/fuzz.txt
+	$(PIP) --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 run: install  ## install and start a gateway with an embedded NATS, ready to be pushed to
@@ -45,6 +49,9 @@ format: install-dev  ## let ruff format and mend
 bench: install  ## measure the three headline loads against a gateway of its own
 	scripts/bench
 
+fuzz: $(VENV)/.fuzz  ## look for bytes that break the readers (SECONDS=60 in all; TARGETS=…)
+	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
+
 lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group build -o requirements/build.txt
@@ -52,6 +59,8 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	  pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --group fuzz -o requirements/fuzz.txt
 
 clean:  ## remove what install and tests made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
