@@ -17,7 +17,10 @@ from pushgate.api.state import ApiState
 from pushgate.api.trace import trace
 
 MAX_HEAD = 64 * 1024
-"""Bytes of a request's head that may come after the packet it begins in."""
+"""Bytes of a request, beside those of its body, that may come after the packet it begins in.
+
+Beyond that a body may be twice as long on the wire as it is.
+"""
 
 RECEIVE_TIMEOUT = 30.0
 """Seconds from the first byte of a request to its last."""
@@ -52,6 +55,7 @@ class Connection(HttpToolsProtocol):
         self._route = server_state.route
         self._receiving = NOTHING
         self._received = 0
+        self._body = 0  # bytes of the body among those
         self._declining = False  # a request that asks for another protocol is coming in
         self._last = False  # no request after the current one is answered
         self._lingering = False  # answered and half closed; what still comes is thrown away
@@ -75,8 +79,8 @@ class Connection(HttpToolsProtocol):
                 if not self._last:
                     self._fail("bad_request", "this is not HTTP/1.1")
                 return
-        # a chunked body may be several times as long on the wire
-        limit = MAX_HEAD if self._receiving == HEAD else MAX_HEAD + 8 * self._route.max_body
+        # What is around a body, in chunks of few bytes or trailers, costs more to parse than the body itself.
+        limit = MAX_HEAD + 2 * min(self._body, self._route.max_body)
         if self._receiving and self._received > limit:
             self._fail("too_large", "the request is too long")
 

@@ -34,7 +34,7 @@ class ApiProtocol(Connection):
         self.url = b""
         self.headers = []
         self._receiving = HEAD
-        self._received = 0
+        self._received = self._body = 0
         self._since = self.server_state.now
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -65,6 +65,7 @@ class ApiProtocol(Connection):
 
     def on_body(self, body: bytes) -> None:
         """A part of a body."""
+        self._body += len(body)
         cycle = self.cycle
         if not isinstance(cycle, PushCycle):
             super().on_body(body)
