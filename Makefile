@@ -52,6 +52,9 @@ bench: install  ## measure the three headline loads against a gateway of its own
 fuzz: $(VENV)/.fuzz  ## look for bytes that break the readers (SECONDS=60 in all; TARGETS=…)
 	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
 
+soak: install-dev  ## good and bad clients for SECONDS=600; exits 1 where a promise did not hold
+	$(BIN)/python -m tests.soak $(or $(SECONDS),600)
+
 lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group build -o requirements/build.txt

@@ -10,7 +10,6 @@ from tests.hostile.received import CLOSE, MARKER, PONG, Received
 class Act(Enum):
     """What is done between two pieces of bytes."""
 
-    PAUSE = "a moment, so that they are read apart"
     WELCOMED = "wait for `welcome`"
     END = "end our direction (a half-close)"
     RESET = "reset the connection"
@@ -20,8 +19,11 @@ class Urgent(bytes):
     """Sent as TCP's urgent data, which stands outside of the stream."""
 
 
-PAUSE, WELCOMED, END, RESET = Act
-Piece = bytes | Act
+WELCOMED, END, RESET = Act
+PAUSE = 0.0005
+"""Seconds between two pieces that are to be read apart."""
+Piece = bytes | float | Act
+"""What is sent, waited (seconds) or done."""
 
 
 @dataclass(frozen=True)

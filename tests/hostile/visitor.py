@@ -73,8 +73,8 @@ class _Visit:
             match piece:
                 case bytes():
                     await self.send(piece)
-                case Act.PAUSE:
-                    await asyncio.sleep(0.0005)
+                case float():
+                    await asyncio.sleep(piece)
                 case Act.WELCOMED:
                     await self.until(b"welcome")
                 case Act.END:

@@ -41,9 +41,10 @@ class Watch:
         time.sleep(0.2)  # the scrape before had a connection of its own
         self._files = self._count_files()
 
-    def settle(self) -> None:
-        """Wait until everybody is gone and every file is closed."""
-        wait_until(self._is_empty, "no connection, no guest, as many files as before")
+    def settle(self, sessions: int = 0, callers: int = 0) -> None:
+        """Wait until only so many sessions and callers of the API are there, and so many more files than at first."""
+        what = f"{sessions} sessions, no guest, {self._files} and {sessions + callers} files"
+        wait_until(lambda: self._has(sessions, callers), what)
 
     def memory(self) -> list[int]:
         """Return the memory of each worker."""
@@ -57,12 +58,12 @@ class Watch:
         assert after["write_buffer_bytes"] == 0
         assert self._node.log() == self._log, "a stranger's doings are no event"
 
-    def _is_empty(self) -> bool:
+    def _has(self, sessions: int, callers: int) -> bool:
         now = self._node.metrics()
-        if now["connections"] or now["lobby"] or now["users"]:
+        if now["connections"] != sessions or now["lobby"]:
             return False
         time.sleep(0.05)
-        return self._count_files() == self._files
+        return self._count_files() == self._files + sessions + callers
 
-    def _count_files(self) -> list[int]:
-        return [len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids]
+    def _count_files(self) -> int:
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids)

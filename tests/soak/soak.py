@@ -1,0 +1,163 @@
+"""The soak: good clients with a steady stream of pushes, bad clients beside them, and what must hold all the while."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from tests.hostile.keys import API_KEY, SECRET
+from tests.hostile.watch import Watch
+from tests.rig.node import RunningNode, wait_until
+from tests.soak import good
+from tests.soak.bad import Bad
+
+Say = Callable[[str], None]
+
+P99 = 50.0
+"""Milliseconds from the call to the client that 99 of 100 deliveries may take, in every window."""
+WINDOW = 10.0
+"""Seconds of a window."""
+ROBBED = 50.0
+"""Milliseconds a second that workers and good clients may have waited for a CPU in a window that is judged.
+
+They wait for our own bad clients too, for some 20 to 40 on two cores.
+"""
+LEG = 60.0
+"""Seconds after which bad clients leave, to be looked at whether nothing of them is left, and come again."""
+MEMORY = 16 * 1024 * 1024
+"""Bytes that a worker may hold more after a leg than it did after the first.
+
+Fragments of the allocator come to up to 11 MiB once all bodies of the corpus were there. A KiB kept of every visit in
+ten minutes, or a tenth of what is parked for those who stall, would be more.
+"""
+
+
+def soak(node: RunningNode, directory: Path, seconds: float, say: Say, judge_speed: bool = True) -> list[str]:
+    """Return in plain words what did not hold in a run of so many seconds; figures go to `say`.
+
+    Without `judge_speed` latency is told alone: where other things run, it says little. Raises AssertionError with what
+    never came to be.
+    """
+    faults: list[str] = []
+    watch = Watch(node)
+    clients = GoodClients(node, directory / "good", min(WINDOW, seconds / 4))
+    try:
+        wait_until(clients.are_connected, "the good clients are connected", 60)
+        first: list[int] = []
+        for number, leg in enumerate(legs(seconds)):
+            faults += send_bad(Bad(node.clients_port, node.management_port, number), leg, say)
+            watch.settle(clients.sessions, good.CALLERS)
+            memory = watch.memory()
+            first = first or memory
+            slow = judge_latency(clients.windows_since(), say)
+            faults += slow if judge_speed else []
+            faults += judge_memory(memory, first, say)
+        if judge_speed and 3 * len(ours(clients.windows())) < len(clients.windows()):
+            faults.append("in most windows other processes had the CPUs: nothing can be said of latency")
+        clients.stop()
+        wait_until(clients.have_all, "the good clients tell of their end")
+        faults += clients.losses(say)
+    finally:
+        clients.end()
+    watch.settle()
+    watch.check()
+    say("all are gone: sessions and files are back where they began, no process was lost, no word was logged")
+    return faults
+
+
+def legs(seconds: float) -> list[float]:
+    """Return the seconds of each leg: first a short one, to warm up, then such of at most LEG."""
+    warm_up = min(30.0, seconds / 4)
+    rest = seconds - warm_up
+    count = max(1, round(rest / LEG))
+    return [warm_up, *[rest / count] * count]
+
+
+def send_bad(clients: Bad, seconds: float, say: Say) -> list[str]:
+    """Let bad clients come for so many seconds; returns which of them met something else than they should."""
+    asyncio.run(clients.run(seconds))
+    say(f"bad clients for {seconds:.0f} s: " + ", ".join(f"{count} {kind}" for kind, count in clients.visits.items()))
+    return clients.wrong
+
+
+def judge_latency(windows: list[good.Window], say: Say) -> list[str]:
+    """Return which windows were too slow, of those in which the CPUs were there for us."""
+    judged = ours(windows)
+    worst = max(judged or windows, key=lambda window: window.p99)
+    say(
+        f"  good clients: {sum(window.messages for window in windows)} messages; in the worst of {len(judged)} windows "
+        f"p50 {worst.p50:.1f}, p99 {worst.p99:.1f}, at most {worst.worst:.1f} ms"
+    )
+    if len(judged) < len(windows):
+        say(f"  ({len(windows) - len(judged)} more are not judged: other processes had the CPUs)")
+    return [f"p99 of a window was {window.p99:.1f} ms, over {P99:.0f}" for window in judged if window.p99 > P99]
+
+
+def ours(windows: list[good.Window]) -> list[good.Window]:
+    """Return the windows in which no other processes had the CPUs."""
+    return [window for window in windows if window.robbed <= ROBBED]
+
+
+def judge_memory(memory: list[int], first: list[int], say: Say) -> list[str]:
+    """Return which workers hold too much."""
+    grown = [(now - before) / 2**20 for now, before in zip(memory, first, strict=True)]
+    each = (f"{now / 2**20:.1f} MiB ({more:+.1f})" for now, more in zip(memory, grown, strict=True))
+    say(f"  the workers hold {' and '.join(each)}")
+    return [f"a worker holds {more:.1f} MiB more than at first" for more in grown if more * 2**20 > MEMORY]
+
+
+class GoodClients:
+    """The process of the good clients, and what it has told."""
+
+    def __init__(self, node: RunningNode, told: Path, window: float) -> None:
+        order = good.Order(node.url, node.api, API_KEY, SECRET, window, node.worker_pids)
+        self.sessions = order.users * order.per_user
+        self._told = told
+        command = [sys.executable, "-m", good.__name__, msgspec.json.encode(order).decode()]
+        with told.open("wb") as file:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=file)
+        self._seen = 0
+
+    def _lines(self) -> list[good.Connected | good.Window | good.End]:
+        assert self._process.poll() is None, "the good clients ended by themselves"
+        whole = [line for line in self._told.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        return [msgspec.json.decode(line, type=good.Connected | good.Window | good.End) for line in whole]
+
+    def are_connected(self) -> bool:
+        """Whether all of them are."""
+        return bool(self._lines())
+
+    def windows_since(self) -> list[good.Window]:
+        """Return the windows that ended since this was asked last; waits for the first."""
+        wait_until(lambda: len(self.windows()) > self._seen, "a window of good clients ends")
+        new = self.windows()[self._seen :]
+        self._seen += len(new)
+        return new
+
+    def windows(self) -> list[good.Window]:
+        """Return all windows that ended."""
+        return [line for line in self._lines() if isinstance(line, good.Window)]
+
+    def stop(self) -> None:
+        """Have no more pushed to them."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def have_all(self) -> bool:
+        """Whether they have told of their end."""
+        return isinstance(self._lines()[-1], good.End)
+
+    def losses(self, say: Say) -> list[str]:
+        """Return what they lack, and what went wrong with them."""
+        (end,) = (line for line in self._lines() if isinstance(line, good.End))
+        say(f"good clients in all: {end.came} of {end.owed} messages")
+        faults = [f"good clients: {count} times {what}" for what, count in end.wrong.items()]
+        return faults if end.came == end.owed else [*faults, f"{end.owed - end.came} messages were lost"]
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.wait()
