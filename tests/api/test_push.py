@@ -59,6 +59,20 @@ def test_users_are_grouped_by_shard_without_doubles(rig: Rig) -> None:
     assert rig.context.row[PUSHES["live", "users"]] == 1
 
 
+def test_large_data_for_many_users_goes_out_once(rig: Rig) -> None:
+    users = [f"user-{number}" for number in range(1000)]
+    assert rig.push(users=users, data="x" * 3000).status_code == 202
+    assert len(rig.bus.parcels) > 200
+    rig.bus.parcels.clear()
+    assert rig.push(users=users, data="x" * 6000).status_code == 202
+    [parcel] = rig.bus.parcels
+    [push] = rig.bus.pushes
+    assert (parcel.shard, push.uids) == (None, users)
+    rig.bus.parcels.clear()
+    assert rig.push(users=users[:2], data="x" * 500_000).status_code == 202
+    assert [parcel.shard is None for parcel in rig.bus.parcels] == [False, False]
+
+
 def test_users_of_one_counts_as_users(rig: Rig) -> None:
     assert rig.push(users=["a", "a"]).status_code == 202
     assert rig.bus.pushes[0].uids == ["a"]

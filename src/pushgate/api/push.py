@@ -29,6 +29,8 @@ from pushgate.tenants.registry import Quota
 
 PUSH_PATH = "/v1/push"
 DEFAULT_TTL = 3600
+MOST_COPIED = 1024 * 1024
+"""Bytes of data, in all copies, that one push to several users puts on the bus."""
 
 Say = Callable[[Raw, Errors], tuple[bytes, bool]]
 
@@ -191,7 +193,11 @@ def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:
 
 
 def to_parcels(push: Push) -> Sequence[Parcel]:
-    """Return the push as parcels: one for each shard that holds a user of it, or one for every worker."""
+    """Return the push as parcels: one for each shard that holds a user of it, or one for every worker.
+
+    What is large and for many goes to every worker too, rather than in up to 256 copies: a worker looks for those of
+    the users that it holds.
+    """
     tenant, uids = push.tenant, push.uids
     if uids is None:
         return (Parcel(None, encode_push(push)),)
@@ -200,6 +206,8 @@ def to_parcels(push: Push) -> Sequence[Parcel]:
     shards: dict[int, list[str]] = {}
     for uid in uids:
         shards.setdefault(shard_of(tenant, uid), []).append(uid)
+    if len(shards) * len(push.data) > MOST_COPIED:
+        return (Parcel(None, encode_push(push)),)
     return [Parcel(shard, encode_push(replace(push, uids=group))) for shard, group in shards.items()]
 
 
