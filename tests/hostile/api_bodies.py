@@ -112,6 +112,7 @@ GOOD_JSON = pushes(
     users_1000=json.dumps({"users": [f"user-{n}" for n in range(1000)]}).encode(),
     users_all_the_same=json.dumps({"users": ["u"] * 1000}).encode(),
     user_twice=b'{"user":"a","user":"nobody"}',
+    users_1000_of_a_megabyte=json.dumps({"users": [f"{n}" for n in range(1000)], "data": "x" * 1_000_000}).encode(),
     event_of_html=said(event="</script><script>alert(1)//"),
 )
 BAD_MSGPACK = packed(

@@ -5,14 +5,14 @@ import socket
 
 import pytest
 
-from tests.hostile import api_bodies, api_http, frames, http, messages, tokens
+from tests.hostile import api_bodies, api_http, api_routes, frames, http, messages, tokens
 from tests.hostile.visitor import visit_all
 from tests.hostile.watch import Watch
 from tests.rig.client import WsClient
 from tests.rig.node import RunningNode
 
 CLIENT_PORT = {"http": http.CASES, "frames": frames.CASES, "messages": messages.CASES, "tokens": tokens.CASES}
-API_PORT = {"api http": api_http.CASES, "api bodies": api_bodies.CASES}
+API_PORT = {"api http": api_http.CASES, "api bodies": api_bodies.CASES, "api routes": api_routes.CASES}
 BATCHES = CLIENT_PORT | API_PORT
 ROUNDS = 12
 """How often a batch may come before memory has to be at rest: the allocator's fragments settle in two to six."""
