@@ -4,18 +4,25 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from pushgate.codes import Close
-from pushgate.config import ClientsConfig
+from pushgate.config import ClientsConfig, LimitsConfig
 from pushgate.errors import TokenRefused
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Rows
 from pushgate.sessions import lobby
+from pushgate.sessions.admission import Admission
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sessions.lobby import Lobby
+from pushgate.sessions.terms import Terms
+from pushgate.sockets.addresses import AddressCounts
 from pushgate.tenants.tokens import Claims
 
 FD = 7
+CLIENT = bytes(16)
 MAX_CONNECT = 200
 """The largest `connect` here: small, so that the limit is met."""
+
+
+_counts = AddressCounts(1).worker(0)
 
 
 class _Poller:
@@ -69,11 +76,15 @@ def guests(data: bytes) -> None:
 
 def _visit(pieces: Iterable[bytes]) -> tuple[Arrival | None, bytes, bool]:
     """Return who was let in, what was answered, and whether that was the end."""
-    poller, row, arrived = _Poller(), Rows(1).row(0), list[Arrival]()
-    config = ClientsConfig()
-    room = Lobby(cast(Any, poller), cast(Any, _Tenants()), config, row, lambda _, arrival: arrived.append(arrival))
+    poller, arrived = _Poller(), list[Arrival]()
+    config, rows = ClientsConfig(), Rows(1)
+    row, terms = rows.row(0), Terms(config, LimitsConfig())
+    admission = Admission(terms, _counts, rows, row)
+    known = cast(Any, _Tenants())
+    room = Lobby(cast(Any, poller), known, terms, admission, config, row, lambda _, arrival: arrived.append(arrival))
     lobby.MAX_CONNECT = MAX_CONNECT
-    room.admit(FD, ("127.0.0.1", 1))
+    _counts.enter(CLIENT)  # as the door does
+    room.admit(FD, CLIENT)
     surplus = b""
     for piece in pieces:
         if arrived:

@@ -81,7 +81,7 @@ class Good:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._swarm = Swarm(Address.parse(order.clients, "ws"), ROOM, 0, PORTION, False)
+        self._swarm = Swarm(Address.parse(order.clients, "ws"), ROOM, 0, 8, PORTION, False)
         api = Address.parse(order.api, "http")
         users = [f"good-{number}" for number in range(order.users)]
         self._callers = SteadyCallers(api, [PushRequest(api, order.api_key, user, 0) for user in users], ROOM)
