@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any, cast
+from unittest.mock import patch
 
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig, LimitsConfig
@@ -82,16 +83,16 @@ def _visit(pieces: Iterable[bytes]) -> tuple[Arrival | None, bytes, bool]:
     admission = Admission(terms, _counts, rows, row)
     known = cast(Any, _Tenants())
     room = Lobby(cast(Any, poller), known, terms, admission, config, row, lambda _, arrival: arrived.append(arrival))
-    lobby.MAX_CONNECT = MAX_CONNECT
     _counts.enter(CLIENT)  # as the door does
     room.admit(FD, CLIENT)
     surplus = b""
-    for piece in pieces:
-        if arrived:
-            surplus += piece
-        elif piece and not poller.ended:
-            poller.piece = piece
-            room.readable(FD)
+    with patch.object(lobby, "MAX_CONNECT", MAX_CONNECT):
+        for piece in pieces:
+            if arrived:
+                surplus += piece
+            elif piece and not poller.ended:
+                poller.piece = piece
+                room.readable(FD)
     assert row[REFUSED["fault"]] == 0
     assert row[LOBBY] == (not arrived and not poller.ended)
     if not arrived:
