@@ -334,3 +334,29 @@ def test_a_changed_byte_reads_the_same_however_it_is_cut(
     if data:
         data[place % len(data)] = value
     assert read(split(bytes(data), cuts)) == read([bytes(data)])
+
+
+# How many frames may begin is the caller's to say.
+
+
+def test_no_more_frames_than_are_allowed_and_what_came_before_is_good() -> None:
+    data = client_frame(TEXT, b"a") + client_frame(PING, b"?") + client_frame(BINARY, b"b")
+    reader = FrameReader(LIMIT)
+    reader.allowance = 2
+    events: list[Event] = []
+    with pytest.raises(WireError) as refused:
+        events.extend(reader.feed(data))
+    assert refused.value.close == Close.TOO_FAST
+    assert events == [(TEXT, b"a"), (PING, b"?")]
+
+
+def test_fragments_are_frames_and_a_frame_counts_where_it_begins() -> None:
+    data = client_frame(TEXT, b"ab", fin=False) + client_frame(PING) + client_frame(CONT, b"c")
+    for pieces in ([data], singly(data)):
+        reader = FrameReader(LIMIT)
+        reader.allowance = 3
+        events = [event for piece in pieces for event in reader.feed(piece)]
+        assert events == [(PING, b""), (TEXT, b"abc")]
+        assert reader.allowance == 0
+        with pytest.raises(WireError):
+            list(reader.feed(client_frame(PING)))
