@@ -1,0 +1,145 @@
+"""The inbox: the durable logs of reliable messages, and the cursors of devices.
+
+A tenant has a log for each user and one for everyone. What every backend promises:
+
+- **Offsets.** Each entry has an offset: an integer from 1 to 2^53 - 1, larger than that of every entry appended to the
+  same tenant before, whichever log. So a device has one cursor for all the logs that it reads. Offsets have holes.
+- **Durable.** `append` answers for an entry when it is as safe as the inbox is configured to be. Until then nothing is
+  promised, and nothing is shown: an entry that is not answered may be there or not (Unknown), never half.
+- **Idempotent.** An id that the tenant's log had within the idempotency window is not appended again: the first
+  offset comes back, as a duplicate. Ids are a log's own: one message for many users has an entry in each log.
+- **Nothing is dropped to make room.** Over a limit an append is refused; what was accepted leaves by its ttl, or when a
+  newer entry of the same log has its collapse key.
+- **Following** is complete and in order: `on_entry` is called with every entry of the followed logs, in the order of
+  offsets within a tenant, none left out and none twice while the process lives, through reconnects and restarts of the
+  server too. (What expires or is collapsed before it could be read does not come.) It starts with what is appended after
+  `open` returned.
+- **Reading** sees at least what had been answered, and what `on_entry` had brought, when the call was made.
+- **Epochs.** A tenant's logs have an epoch, a short text. It changes when offsets may come to mean other messages:
+  logs that were recreated, or a server that may have lost its last writes. Cursors of another epoch mean nothing.
+- **Cursors** are stored by whoever calls; the larger of two offsets of the same epoch stays. A cursor not stored
+  for `cursor_ttl` seconds is forgotten.
+- A backend reconnects by itself, for ever. While it is away calls fail with InboxUnavailable, within seconds.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+EVERYONE = ""
+"""Stands for the log of everyone where a uid is wanted; no user has an empty uid."""
+
+
+class Draft(NamedTuple):
+    """An entry to append. `uid` is a user's or EVERYONE. `ttl` is in whole seconds, at least 1. With `collapse` all
+    earlier entries of the log with the same key are removed when this one is there."""
+
+    uid: str
+    id: str
+    payload: bytes
+    ttl: int
+    collapse: str | None = None
+
+
+class Appended(NamedTuple):
+    """An entry that is in the log. A `duplicate` was there before: `offset` is the first one's."""
+
+    offset: int
+    duplicate: bool = False
+
+
+class Refused(NamedTuple):
+    """An entry that was not appended, and will not be: `code` is `inbox_full` (the tenant's bytes), `user_full` (the
+    user's entries) or `too_large`."""
+
+    code: str
+    detail: str
+
+
+class Unknown(NamedTuple):
+    """An entry of which is not known whether it was appended: the same id can be appended again."""
+
+    detail: str
+
+
+Outcome = Appended | Refused | Unknown
+
+
+class Entry(NamedTuple):
+    """An entry of a log, as it was appended."""
+
+    tenant: str
+    uid: str
+    offset: int
+    payload: bytes
+
+
+class Cursor(NamedTuple):
+    """A device's place: it has everything up to `offset` of the `epoch`. `stored` is in seconds since 1970."""
+
+    offset: int
+    epoch: str
+    stored: int
+
+
+class Device(NamedTuple):
+    """Whose cursor."""
+
+    tenant: str
+    uid: str
+    device: str
+
+
+class Limits(NamedTuple):
+    """A tenant's limits: bytes of all its entries, entries in one user's log; 0 means none but the backend's own."""
+
+    max_bytes: int
+    max_entries: int
+
+
+OnEntry = Callable[[Entry], None]
+"""Takes an entry that was followed; a plain call on the event loop, which must not raise."""
+
+
+class Inbox(Protocol):
+    """The interface of a backend; see the module for what it promises."""
+
+    async def start(self, shards: Iterable[int], on_entry: OnEntry) -> None:
+        """Connect; waits for a server that is not there yet. `shards` are those whose users' logs will be followed,
+        together with the logs of everyone."""
+
+    async def open(self, tenants: Mapping[str, Limits]) -> None:
+        """Make what these tenants need, and follow their logs; returns when that holds. Called again, it adds tenants
+        and changes limits. Raises InboxUnavailable."""
+
+    async def append(self, tenant: str, drafts: Sequence[Draft]) -> list[Outcome]:
+        """Append entries to logs of an opened tenant; returns what became of each, in order.
+
+        Those of one log are appended in the order given. Calls made at the same time share what they can (group commit).
+        Never raises for the server's sake: Unknown says so.
+        """
+
+    async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
+        """Return the first entries with an offset above `after` of the user's and everyone's logs together, in order of
+        offsets: at most `limit`, fewer only when there are no more. Raises InboxUnavailable."""
+
+    async def newest(self, tenant: str) -> int:
+        """Return the highest offset given so far, 0 before the first. Raises InboxUnavailable."""
+
+    def epoch(self, tenant: str) -> str:
+        """Return the epoch of an opened tenant's logs, as last heard."""
+
+    async def load_cursors(self, devices: Sequence[Device]) -> list[Cursor | None]:
+        """Return the cursors of devices, None where there is none. Raises InboxUnavailable."""
+
+    async def find_cursors(self, tenant: str, uid: str) -> dict[str, Cursor]:
+        """Return all cursors of a user, by device. Raises InboxUnavailable."""
+
+    async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
+        """Store cursors (offset and epoch); returns when they are durable. Raises InboxUnavailable: any part may be."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether calls could succeed now."""
+
+    async def stop(self) -> None:
+        """Let go of the inbox."""
