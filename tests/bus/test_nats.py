@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
-from pushgate.bus import Parcel, create_bus, nats_link
+from pushgate.bus import Parcel, create_bus
 from pushgate.bus.nats import NatsBus
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.nats import link as nats_link
 from tests.fakes.nats import PlainNats
 from tests.fakes.scripted_nats import ScriptedNats
 from tests.fakes.subscriber import Subscriber, until
@@ -253,7 +254,7 @@ async def test_another_server_of_the_cluster_takes_over_though_the_url_names_but
         closing(PlainNats(tmp_path / "2", config("two", second_route, first_route))),
     ):
         async with running(f"nats://u:p@127.0.0.1:{first.port}") as (bus, subscriber):
-            await until(lambda: len(bus._link.pool) > 1 if bus._link else False)
+            await until(lambda: len(bus._connection.link.pool) > 1 if bus._connection.link else False)
             first.close()
             await until(lambda: not bus.connected, 2)
             await until(lambda: bus.connected, 2)

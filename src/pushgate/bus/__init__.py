@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pushgate.bus.base import Bus, Parcel, Receive
 from pushgate.bus.memory import MemoryBus
 from pushgate.bus.nats import NatsBus
+from pushgate.config import shown_url
 from pushgate.errors import ConfigError
 
 __all__ = ["BACKENDS", "Bus", "Parcel", "Receive", "create_bus"]
@@ -18,11 +19,5 @@ def create_bus(url: str, prefix: str = "pushgate") -> Bus:
     backend = BACKENDS.get(scheme) if colon else None
     if backend is None:
         known = ", ".join(f"{name}:" for name in BACKENDS)
-        raise ConfigError(f"bus.url: expected a URL that begins with one of {known}, got {_shown(url)}")
+        raise ConfigError(f"bus.url: expected a URL that begins with one of {known}, got {shown_url(url)!r}")
     return backend(url, prefix)
-
-
-def _shown(url: str) -> str:
-    """Return the url as text for an error, without the credentials that it may hold."""
-    scheme, slashes, rest = url.rpartition("://")
-    return repr(scheme + slashes + rest.rpartition("@")[2])

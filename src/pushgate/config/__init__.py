@@ -15,6 +15,7 @@ from pushgate.config.settings import (
     NodeConfig,
     TenantConfig,
     TokenKeyConfig,
+    shown_url,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "TokenKeyConfig",
     "load",
     "load_with_origins",
+    "shown_url",
 ]

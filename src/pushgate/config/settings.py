@@ -129,7 +129,7 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: without user and password of the URL."""
-        return _shown_fields(self, url=re.sub("//.*@", f"//{HIDDEN}@", self.url))
+        return _shown_fields(self, url=shown_url(self.url))
 
     def __repr__(self) -> str:
         return _repr(self)
@@ -207,6 +207,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     bus: BusConfig = field(default_factory=BusConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tenants: dict[Annotated[str, Meta(pattern=NAME)], TenantConfig] = field(default_factory=dict)
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown: without user and password."""
+    return re.sub("//.*@", f"//{HIDDEN}@", url)
 
 
 def _shown_fields(config: Struct, **instead: Any) -> list[tuple[str, Any]]:

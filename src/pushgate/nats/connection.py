@@ -1,0 +1,126 @@
+"""A connection that comes back: one NatsLink after another, for ever."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote, urlparse
+
+from nats.aio.client import Srv
+
+from pushgate.errors import ConfigError
+from pushgate.log import get_logger
+from pushgate.nats.link import NatsLink
+
+CONNECT_TIMEOUT = 1.5
+"""Seconds for each step of connecting."""
+PAUSE = (0.05, 0.3)
+"""Seconds between attempts to connect, drawn at random so that not all come back at once; with a step's: below 2."""
+REPEAT = 30.0
+"""Seconds after which the same reason for being away is logged again."""
+
+SetUp = Callable[[NatsLink], Awaitable[None]]
+"""Readies a new link before it is used; raises ConnectionError when it is lost meanwhile."""
+
+
+class Connection:
+    """Keeps a connection to one of several servers.
+
+    `url` is `nats://` or `tls://` with `[user:password@]host[:port][,…]`; one user, or one token, for all the
+    servers. Raises ConfigError when it is not, naming it `<part>.url`, without telling its credentials. `part` also is
+    what the connection is called in the log.
+    """
+
+    def __init__(self, url: str, part: str) -> None:
+        self._pool, self._credentials = _parse(url, f"{part}.url")
+        self._part = part
+        self._log = get_logger(part)
+        self._task: asyncio.Task[None] | None = None
+        self._up = asyncio.Event()
+        self._stopped = False
+        self._logged = ("", 0.0)
+        self.link: NatsLink | None = None
+        """The link that is set up, as far as is known: a silent server is noticed within 5 s; or None."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a link that is not known to be lost."""
+        return self.link is not None and not self.link.lost.is_set()
+
+    def start(self, set_up: SetUp) -> None:
+        """Begin to connect, and try for ever; what keeps it from connecting is logged."""
+        self._task = asyncio.create_task(self._keep(set_up))
+
+    async def ready(self) -> NatsLink:
+        """Wait for a link. Raises ConnectionError when there will be none, having been stopped."""
+        while self.link is None or self.link.lost.is_set():
+            await self._up.wait()
+            if self._stopped:
+                raise ConnectionError(f"the {self._part} is stopped")
+            await asyncio.sleep(0)  # of a lost one the task that keeps it takes notice in its turn
+        return self.link
+
+    async def stop(self) -> None:
+        """Let go, for good; prompt even when the server is gone. It may be called again."""
+        self._stopped = True
+        self._up.set()
+        task, self._task = self._task, None
+        if task is None:
+            return
+        while not task.done():  # one may be lost: wait_for swallows it in Python 3.11 when it ends just then
+            task.cancel()
+            await asyncio.wait([task], timeout=0.2)
+
+    async def _keep(self, set_up: SetUp) -> None:
+        """Keep one link after another, until cancelled."""
+        while True:
+            link = NatsLink(self._pool, self._part)
+            try:
+                await link.open(CONNECT_TIMEOUT, PAUSE[0], **self._credentials)
+                await set_up(link)
+                self.link = link
+                self._up.set()
+                self._logged = ("", 0.0)
+                self._log.info(f"{self._part} connected", server=link.server)
+                await link.lost.wait()
+                self._pool = link.pool
+                self._log_away(link.reason)
+            except Exception as error:
+                self._log_away(link.reason or str(error) or type(error).__name__)
+            finally:
+                self.link = None
+                if not self._stopped:
+                    self._up.clear()
+                await link.close()
+            await asyncio.sleep(random.uniform(*PAUSE))  # noqa: S311
+
+    def _log_away(self, reason: str) -> None:
+        """Log why there is no connection, the same reason only once in a while."""
+        now = time.monotonic()
+        if self._logged[0] != reason or now - self._logged[1] > REPEAT:
+            self._logged = (reason, now)
+            self._log.warning(f"{self._part} away", reason=reason)
+
+
+def _parse(url: str, setting: str) -> tuple[list[Srv], dict[str, str]]:
+    """Return the servers of a URL, and their one user as nats-py's options."""
+    scheme = url.partition(":")[0]
+    rest = url.removeprefix(f"{scheme}:").removeprefix("//")
+    servers = []
+    credentials: dict[str, str] = {}
+    for place, part in enumerate(rest.split(","), 1):
+        try:
+            uri = urlparse(f"{scheme}://{part.removeprefix(f'{scheme}://')}")
+            host, port = uri.hostname, uri.port or 4222
+        except ValueError:
+            host = None
+        if not host or uri.path.strip("/") or uri.query or uri.fragment:
+            raise ConfigError(
+                f"{setting}: expected {scheme}://[user:password@]host[:port][,…], but server {place} is not so"
+                " (a comma, @ or / in a password is written %2C, %40, %2F)"
+            )
+        if uri.username and not credentials:
+            user, password = unquote(uri.username), unquote(uri.password or "")
+            credentials = {"user": user, "password": password} if password else {"token": user}
+        servers.append(Srv(uri._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}", path="")))
+    return servers, credentials
