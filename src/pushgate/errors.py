@@ -8,7 +8,8 @@ PushgateError
 ├── MessageError         a client's message is wrong: answered with `error`, or fatal with a close code
 ├── TokenRefused         a client's token does not hold: the connection is closed with `close`
 ├── Problem              an API call is answered with an RFC 9457 problem
-└── BusUnavailable       the bus cannot confirm a publish: nobody may have been told
+├── BusUnavailable       the bus cannot confirm a publish: nobody may have been told
+└── InboxUnavailable     the inbox cannot be asked, or cannot say that it has stored something
 """
 
 from pushgate.codes import PROBLEMS, Close
@@ -88,3 +89,7 @@ class Problem(PushgateError):
 
 class BusUnavailable(PushgateError):
     """The bus is away, or went away before it confirmed: the message may or may not have reached anybody."""
+
+
+class InboxUnavailable(PushgateError):
+    """The inbox is away, or did not answer: what was to be read is not known, what was to be stored may be or not."""

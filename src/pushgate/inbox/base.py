@@ -5,21 +5,28 @@ A tenant has a log for each user and one for everyone. What every backend promis
 - **Offsets.** Each entry has an offset: an integer from 1 to 2^53 - 1, larger than that of every entry appended to the
   same tenant before, whichever log. So a device has one cursor for all the logs that it reads. Offsets have holes.
 - **Durable.** `append` answers for an entry when it is as safe as the inbox is configured to be. Until then nothing is
-  promised, and nothing is shown: an entry that is not answered may be there or not (Unknown), never half.
+  promised: an entry that is not answered may be there or not (Unknown), never half, and may be read and followed
+  before.
 - **Idempotent.** An id that the tenant's log had within the idempotency window is not appended again: the first
-  offset comes back, as a duplicate. Ids are a log's own: one message for many users has an entry in each log.
+  offset comes back, as a duplicate. Ids are a log's own: one message for many users has an entry in each log. (A
+  server that was started again may have forgotten ids of entries that expired or were collapsed.)
 - **Nothing is dropped to make room.** Over a limit an append is refused; what was accepted leaves by its ttl, or when a
   newer entry of the same log has its collapse key.
 - **Following** is complete and in order: `on_entry` is called with every entry of the followed logs, in the order of
   offsets within a tenant, none left out and none twice while the process lives, through reconnects and restarts of the
-  server too. (What expires or is collapsed before it could be read does not come.) It starts with what is appended after
-  `open` returned.
+  server too. (What expires or is collapsed before it could be read does not come.) It starts with what is appended
+  after `open` returned.
 - **Reading** sees at least what had been answered, and what `on_entry` had brought, when the call was made.
 - **Epochs.** A tenant's logs have an epoch, a short text. It changes when offsets may come to mean other messages:
-  logs that were recreated, or a server that may have lost its last writes. Cursors of another epoch mean nothing.
-- **Cursors** are stored by whoever calls; the larger of two offsets of the same epoch stays. A cursor not stored
-  for `cursor_ttl` seconds is forgotten.
-- A backend reconnects by itself, for ever. While it is away calls fail with InboxUnavailable, within seconds.
+  logs that were recreated, or a server that may have lost its last writes. Cursors of another epoch mean nothing. When
+  it changes while the process lives, `on_epoch` says so, and what is followed from then on begins with the first entry
+  of the new epoch.
+- **Cursors** are stored by whoever calls, one at a time for a device: of two stores that overlap, the larger offset of
+  the same epoch stays, otherwise the last one. A cursor not stored for `cursor_ttl` seconds is forgotten.
+- A backend reconnects by itself, for ever. While it is away calls fail with InboxUnavailable, within seconds; an
+  append is tried for ten.
+- **`append` awaits plain futures only**, no `asyncio.timeout` and no `current_task`: the push route steps it without a
+  task.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,8 +55,8 @@ class Appended(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """An entry that was not appended, and will not be: `code` is `inbox_full` (the tenant's bytes), `user_full` (the
-    user's entries) or `too_large`."""
+    """An entry that was not appended, and will not be: `code` is `inbox_full` (the tenant's bytes, or all that the
+    server has), `user_full` (the log's entries) or `too_large`."""
 
     code: str
     detail: str
@@ -90,32 +97,48 @@ class Device(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """A tenant's limits: bytes of all its entries, entries in one user's log; 0 means none but the backend's own."""
+    """A tenant's limits: bytes of all its entries, with what the backend keeps beside each, and entries in one log, a
+    user's or everyone's, not counting those with a collapse key, of which there is one a key. 0 means none but the
+    backend's own. Lower limits remove nothing; a backend may put off a lower `max_entries` while logs have more."""
 
     max_bytes: int
     max_entries: int
 
 
+class Options(NamedTuple):
+    """What holds for all tenants: seconds that ids are remembered, seconds that cursors are kept, how many servers of
+    a cluster have a copy. `lineage` becomes part of every epoch: another text means that the server may have lost its
+    last writes since."""
+
+    duplicate_window: int = 120
+    cursor_ttl: int = 30 * 86400
+    replicas: int = 1
+    lineage: str = ""
+
+
 OnEntry = Callable[[Entry], None]
 """Takes an entry that was followed; a plain call on the event loop, which must not raise."""
+
+OnEpoch = Callable[[str], None]
+"""Is told the tenant whose epoch has changed; a plain call, which must not raise. `epoch` has the new one."""
 
 
 class Inbox(Protocol):
     """The interface of a backend; see the module for what it promises."""
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry) -> None:
-        """Connect; waits for a server that is not there yet. `shards` are those whose users' logs will be followed,
-        together with the logs of everyone."""
+    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
+        """Connect; waits for a server that is not there yet, and raises InboxUnavailable when stopped meanwhile.
+        `shards` are those whose users' logs will be followed, together with the logs of everyone."""
 
     async def open(self, tenants: Mapping[str, Limits]) -> None:
         """Make what these tenants need, and follow their logs; returns when that holds. Called again, it adds tenants
-        and changes limits. Raises InboxUnavailable."""
+        and changes limits. Raises InboxUnavailable, within seconds, and goes on trying."""
 
     async def append(self, tenant: str, drafts: Sequence[Draft]) -> list[Outcome]:
         """Append entries to logs of an opened tenant; returns what became of each, in order.
 
-        Those of one log are appended in the order given. Calls made at the same time share what they can (group commit).
-        Never raises for the server's sake: Unknown says so.
+        Those of one log are appended in the order given. Calls made at the same time share what they can (group
+        commit). Never raises for the server's sake: Unknown says so, after ten seconds at most.
         """
 
     async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
@@ -123,10 +146,11 @@ class Inbox(Protocol):
         offsets: at most `limit`, fewer only when there are no more. Raises InboxUnavailable."""
 
     async def newest(self, tenant: str) -> int:
-        """Return the highest offset given so far, 0 before the first. Raises InboxUnavailable."""
+        """Return an offset that no entry answered so far is above, and that is none of a later one: the highest given
+        so far, as a rule. Raises InboxUnavailable."""
 
     def epoch(self, tenant: str) -> str:
-        """Return the epoch of an opened tenant's logs, as last heard."""
+        """Return the epoch of an opened tenant's logs, as last heard. Raises InboxUnavailable before that."""
 
     async def load_cursors(self, devices: Sequence[Device]) -> list[Cursor | None]:
         """Return the cursors of devices, None where there is none. Raises InboxUnavailable."""
@@ -142,4 +166,4 @@ class Inbox(Protocol):
         """Whether calls could succeed now."""
 
     async def stop(self) -> None:
-        """Let go of the inbox."""
+        """Let go of the inbox; what is not answered yet is Unknown."""

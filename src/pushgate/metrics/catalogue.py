@@ -180,6 +180,28 @@ PUSH_TO_WRITE = _histogram(
     "From the acceptance of a push to the last write of it on a worker, node clocks compared",
     (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+INBOX_APPENDS = _counters(
+    "inbox_appends_total",
+    "Entries given to the inbox, by what became of them",
+    "result",
+    ["appended", "duplicate", "inbox_full", "user_full", "too_large", "unknown"],
+)
+INBOX_FAILURES = _counters(
+    "inbox_failures_total", "Operations that the inbox did not answer, by kind", "kind", ["read", "cursor"]
+)
+INBOX_RETRIES = _counter(
+    "inbox_append_retries_total", "Times that entries went to the inbox once more, unanswered before"
+)
+INBOX_GAPS = _counter("inbox_follow_restarts_total", "Times that following a tenant's logs began anew")
+_INBOX_TIMES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+INBOX_APPEND_TIME = _histogram("inbox_append_seconds", "From the call of an append to its answer", _INBOX_TIMES)
+INBOX_READ_TIME = _histogram("inbox_read_seconds", "From the call of a read to its answer", _INBOX_TIMES)
+INBOX_CURSOR_TIME = _histogram(
+    "inbox_cursor_seconds", "From the call of a load or store of cursors to its answer", _INBOX_TIMES
+)
+INBOX_BATCH = _histogram(
+    "inbox_batch_entries", "Entries that went to the inbox together", (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+)
 LOOP_LAG = _histogram(
     "loop_lag_seconds",
     "How late the worker's tick came",

@@ -1,0 +1,243 @@
+"""The inbox over NATS JetStream: a stream a tenant, whose sequence is the offset, and one stream for all cursors.
+
+Appending and following share one connection, reading has another.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox.base import (
+    EVERYONE,
+    Appended,
+    Cursor,
+    Device,
+    Draft,
+    Entry,
+    Limits,
+    OnEntry,
+    OnEpoch,
+    Options,
+    Outcome,
+    Refused,
+    Unknown,
+)
+from pushgate.inbox.nats_append import GroupCommit, Message
+from pushgate.inbox.nats_cursors import Cursors
+from pushgate.inbox.nats_follow import Follower
+from pushgate.inbox.nats_read import Reader
+from pushgate.inbox.nats_stream import Stream, cursor_stream, log_limits, log_stream
+from pushgate.inbox.nats_subjects import CursorSubjects, Subjects, message_id, uid_header
+from pushgate.metrics.catalogue import (
+    INBOX_APPEND_TIME,
+    INBOX_APPENDS,
+    INBOX_CURSOR_TIME,
+    INBOX_FAILURES,
+    INBOX_READ_TIME,
+    Histogram,
+)
+from pushgate.metrics.rows import Row, observe
+from pushgate.nats.connection import Connection
+from pushgate.nats.link import NatsLink
+
+PATIENCE = 10.0
+"""Seconds that `open` waits."""
+TICK = 0.25
+
+
+class _Logs(NamedTuple):
+    """What there is for one tenant."""
+
+    limits: Limits
+    subjects: Subjects
+    stream: Stream
+    commit: GroupCommit
+    reader: Reader
+    follower: Follower
+
+
+class NatsInbox:
+    """The inbox over NATS; see Inbox for what it promises, and Connection for `url`."""
+
+    def __init__(self, url: str, prefix: str, row: Row, options: Options) -> None:
+        self._prefix = prefix
+        self._row = row
+        self._options = options
+        self._main = Connection(url, "inbox")
+        self._reads = Connection(url, "inbox")
+        self._shards: list[int] = []
+        self._on_entry: OnEntry | None = None
+        self._on_epoch: OnEpoch | None = None
+        self._logs: dict[str, _Logs] = {}
+        subjects = CursorSubjects(prefix)
+        stream = cursor_stream(subjects, options)
+        self._cursor_commit = GroupCommit(self._main, stream, row)
+        self._cursors = Cursors(subjects, self._cursor_commit, Reader(self._reads, stream))
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
+        """See Inbox. Tries for ever; what keeps it from connecting is logged."""
+        self._shards, self._on_entry, self._on_epoch = list(shards), on_entry, on_epoch
+        self._main.start(self._restart)
+        self._reads.start(_ready_at_once)
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+        try:
+            await self._main.ready()
+            await self._reads.ready()
+        except ConnectionError as error:
+            raise InboxUnavailable(str(error)) from None
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def open(self, tenants: Mapping[str, Limits]) -> None:
+        """See Inbox; within PATIENCE."""
+        for name, limits in tenants.items():
+            logs = self._logs.get(name)
+            if logs is None:
+                self._logs[name] = self._make(name, limits)
+            elif logs.limits != limits:
+                logs.stream.wanted |= log_limits(limits, self._options)
+                if self._main.link is None:
+                    raise InboxUnavailable("the inbox is away")
+                await logs.stream.ensure(self._main.link)
+                self._logs[name] = logs._replace(limits=limits)
+        followers = {name: self._logs[name].follower for name in tenants}
+        waits = {asyncio.ensure_future(follower.following.wait()): name for name, follower in followers.items()}
+        if waits:
+            _, pending = await asyncio.wait(waits, timeout=PATIENCE)
+            for wait in pending:
+                wait.cancel()
+            for wait in pending:
+                raise InboxUnavailable(f"the inbox of tenant {waits[wait]}: {followers[waits[wait]].reason}")
+
+    async def append(self, tenant: str, drafts: Sequence[Draft]) -> list[Outcome]:
+        """See Inbox."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        logs = self._logs.get(tenant)
+        outcomes: list[Outcome]
+        if logs is None:
+            outcomes = [Unknown("the inbox is not open")] * len(drafts)
+        else:
+            subjects = logs.subjects
+            outcomes = await logs.commit.submit([_message(subjects, draft) for draft in drafts])
+        for outcome in outcomes:
+            self._row[INBOX_APPENDS[_result(outcome)]] += 1
+        observe(self._row, INBOX_APPEND_TIME, clock() - began)
+        return outcomes
+
+    async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
+        """See Inbox."""
+        logs = self._of(tenant)
+        everyone, own = logs.subjects.log(EVERYONE), logs.subjects.log(uid)
+        with self._measured("read", INBOX_READ_TIME):
+            found = await logs.reader.read([own] if uid == EVERYONE else [own, everyone], after, limit)
+        theirs = everyone.encode()
+        return [
+            Entry(tenant, EVERYONE if subject.startswith(theirs) else uid, offset, payload)
+            for offset, subject, _, payload in found
+        ]
+
+    async def newest(self, tenant: str) -> int:
+        """See Inbox."""
+        with self._measured("read", INBOX_READ_TIME):
+            return await self._of(tenant).reader.newest()
+
+    def epoch(self, tenant: str) -> str:
+        """See Inbox."""
+        epoch = self._of(tenant).follower.epoch
+        if epoch is None:
+            raise InboxUnavailable(f"the inbox of tenant {tenant} is not open")
+        return epoch + self._options.lineage
+
+    async def load_cursors(self, devices: Sequence[Device]) -> list[Cursor | None]:
+        """See Inbox."""
+        with self._measured("cursor", INBOX_CURSOR_TIME):
+            return await self._cursors.load(devices)
+
+    async def find_cursors(self, tenant: str, uid: str) -> dict[str, Cursor]:
+        """See Inbox."""
+        with self._measured("cursor", INBOX_CURSOR_TIME):
+            return await self._cursors.find(tenant, uid)
+
+    async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
+        """See Inbox."""
+        with self._measured("cursor", INBOX_CURSOR_TIME):
+            await self._cursors.store(cursors)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connections stand, as far as is known: a silent server is noticed within 5 s."""
+        return self._main.connected and self._reads.connected
+
+    async def stop(self) -> None:
+        """See Inbox; prompt even when the server is gone. It may be called again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for logs in self._logs.values():
+            await logs.follower.stop()
+            await logs.commit.stop()
+        await self._cursor_commit.stop()
+        await self._main.stop()
+        await self._reads.stop()
+
+    def _make(self, tenant: str, limits: Limits) -> _Logs:
+        subjects = Subjects(self._prefix, tenant)
+        stream = log_stream(subjects, limits, self._options)
+        assert self._on_entry is not None
+        assert self._on_epoch is not None
+        follower = Follower(
+            self._main, stream, subjects, tenant, self._shards, self._on_entry, self._on_epoch, self._row
+        )
+        commit, reader = GroupCommit(self._main, stream, self._row), Reader(self._reads, stream)
+        return _Logs(limits, subjects, stream, commit, reader, follower)
+
+    def _of(self, tenant: str) -> _Logs:
+        logs = self._logs.get(tenant)
+        if logs is None:
+            raise InboxUnavailable(f"the inbox of tenant {tenant} is not open")
+        return logs
+
+    async def _restart(self, _link: NatsLink) -> None:
+        """Have all followers begin anew: they were on the connection before."""
+        for logs in self._logs.values():
+            logs.follower.restart()
+
+    def _tick(self) -> None:
+        for logs in self._logs.values():
+            logs.follower.tick()
+        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    @contextmanager
+    def _measured(self, kind: str, histogram: Histogram) -> Iterator[None]:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            yield
+        except InboxUnavailable:
+            self._row[INBOX_FAILURES[kind]] += 1
+            raise
+        observe(self._row, histogram, clock() - began)
+
+
+async def _ready_at_once(_link: NatsLink) -> None:
+    """Set nothing up."""
+
+
+def _message(subjects: Subjects, draft: Draft) -> Message:
+    uid, own_id, payload, ttl, key = draft
+    headers = b"NATS/1.0\r\nNats-Msg-Id: %b\r\nNats-TTL: %d\r\n%b" % (message_id(uid, own_id), ttl, uid_header(uid))
+    if key is None:
+        return Message(b"HPUB " + subjects.log(uid).encode(), headers, payload)
+    subject = subjects.collapsed(uid, key).encode()
+    return Message(b"HPUB " + subject, headers + b"Nats-Rollup: sub\r\n", payload, alone=subject)
+
+
+def _result(outcome: Outcome) -> str:
+    """Return what the metric calls an outcome."""
+    if isinstance(outcome, Appended):
+        return "duplicate" if outcome.duplicate else "appended"
+    return outcome.code if isinstance(outcome, Refused) else "unknown"

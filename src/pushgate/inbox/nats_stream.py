@@ -1,0 +1,169 @@
+"""A stream: made where it is missing, changed where its settings differ, and what is known of it."""
+
+import asyncio
+from contextlib import suppress
+from secrets import token_hex
+from typing import Any
+
+from msgspec import json
+
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox.base import Limits, Options
+from pushgate.inbox.nats_subjects import CursorSubjects, Subjects
+from pushgate.log import get_logger
+from pushgate.nats.link import NatsLink
+
+EXISTS = 10058
+MISSING = 10059
+PAGE = 100_000
+"""Subjects that the server tells at once."""
+
+_log = get_logger("inbox")
+
+
+class Stream:
+    """One stream, as it should be. `root` is the subject of its marker: the one message without a log, which never
+    expires, so that the answer to any look at the stream says how far it goes."""
+
+    def __init__(self, name: str, root: str, wanted: dict[str, Any]) -> None:
+        self.name = name
+        self.root = root
+        self.wanted = {"name": name, "subjects": [root, f"{root}.>"], **_COMMON, **wanted}
+        self.epoch = ""
+        self.replicated = int(self.wanted["num_replicas"]) > 1
+        self.seen = 0
+        """The highest sequence that this process knows of: from what was stored, and what was followed."""
+        self._reviving: asyncio.Task[None] | None = None
+
+    async def ensure(self, link: NatsLink) -> int:
+        """Make the stream, or change what differs; returns its last sequence. `epoch` is right from then on.
+
+        Raises InboxUnavailable.
+        """
+        info = await self._call(link, "STREAM.INFO")
+        if _code(info) == MISSING:
+            made = await self._call(link, "STREAM.CREATE", {**self.wanted, "metadata": {"epoch": token_hex(4)}})
+            if _code(made) == EXISTS:  # another worker was faster
+                made = await self._call(link, "STREAM.INFO")
+            info = self._checked(made)
+            _log.info("stream made", stream=self.name)
+        config = self._checked(info)["config"]
+        if any(config.get(key) != value for key, value in self.wanted.items()):
+            await self._change(link, config)
+        epoch = config["metadata"].get("epoch", "")  # none when it was made by hand
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self.seen = 0
+        if info["state"]["messages"] == 0:
+            await self.mark(link)
+        return int(info["state"]["last_seq"])
+
+    def revive(self, link: NatsLink) -> None:
+        """Make the stream, should it be missing; for whoever asked for it in vain, and asks again by himself."""
+        if self._reviving is None or self._reviving.done():
+            self._reviving = asyncio.create_task(self._try_to_ensure(link))
+
+    async def _try_to_ensure(self, link: NatsLink) -> None:
+        with suppress(InboxUnavailable):
+            await self.ensure(link)
+
+    def note(self, sequence: int) -> None:
+        """Take note that there is a message with this sequence."""
+        self.seen = max(self.seen, sequence)
+
+    async def renew_epoch(self, link: NatsLink) -> None:
+        """Give the stream another epoch: it has lost messages."""
+        config = self._checked(await self._call(link, "STREAM.INFO"))["config"]
+        config["metadata"]["epoch"] = token_hex(4)
+        self._checked(await self._call(link, "STREAM.UPDATE", config))
+        _log.error("stream has lost messages", stream=self.name)
+
+    async def mark(self, link: NatsLink) -> None:
+        """Write the marker anew. A full stream takes none; it has messages to go by then."""
+        reply, answer = link.expect()
+        head = b"NATS/1.0\r\nNats-Rollup: sub\r\n\r\n"
+        link.write((b"HPUB %b %b %d %d\r\n%b\r\n" % (self.root.encode(), reply, len(head), len(head), head),))
+        if not await answer:
+            raise InboxUnavailable(link.reason or "the inbox does not answer")
+
+    async def _change(self, link: NatsLink, config: dict[str, Any]) -> None:
+        wanted = {**config, **self.wanted}
+        before, now = config["max_msgs_per_subject"], wanted["max_msgs_per_subject"]
+        if 0 < now < (before if before > 0 else now + 1) and await self._has_longer_log(link, now // 2):
+            # the server would remove what is above it, and what was accepted must stay
+            _log.warning("a lower limit of entries has to wait: there is a log with more than half of it", limit=now)
+            wanted["max_msgs_per_subject"] = before
+            wanted["discard_new_per_subject"] = config.get("discard_new_per_subject", False)
+        self._checked(await self._call(link, "STREAM.UPDATE", wanted))
+
+    async def _has_longer_log(self, link: NatsLink, length: int) -> bool:
+        offset = 0
+        while True:
+            asked = {"subjects_filter": f"{self.root}.>", "offset": offset}
+            subjects = self._checked(await self._call(link, "STREAM.INFO", asked))["state"].get("subjects", {})
+            if any(count > length for count in subjects.values()):
+                return True
+            if len(subjects) < PAGE:
+                return False
+            offset += PAGE
+
+    async def _call(self, link: NatsLink, call: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return await call_api(link, f"{call}.{self.name}", body)
+
+    def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
+        if "error" in answer:
+            raise InboxUnavailable(f"stream {self.name}: {answer['error'].get('description')}")
+        return answer
+
+
+_COMMON: dict[str, Any] = {
+    "storage": "file",
+    "retention": "limits",
+    "allow_direct": True,
+    "allow_atomic": True,
+    "allow_rollup_hdrs": True,
+}
+
+
+def log_stream(subjects: Subjects, limits: Limits, options: Options) -> Stream:
+    """Return the stream of a tenant's logs."""
+    return Stream(subjects.stream, subjects.root, log_limits(limits, options))
+
+
+def log_limits(limits: Limits, options: Options) -> dict[str, Any]:
+    """Return the settings that a tenant's stream has of its own."""
+    return {
+        "max_bytes": limits.max_bytes or -1,
+        "max_msgs_per_subject": limits.max_entries or -1,
+        "discard": "new",
+        "discard_new_per_subject": limits.max_entries > 0,
+        "allow_msg_ttl": True,
+        "duplicate_window": options.duplicate_window * 10**9,
+        "num_replicas": options.replicas,
+    }
+
+
+def cursor_stream(subjects: CursorSubjects, options: Options) -> Stream:
+    """Return the stream of all cursors."""
+    own = {
+        "max_msgs_per_subject": 1,
+        "discard": "old",
+        "max_age": options.cursor_ttl * 10**9,
+        "num_replicas": options.replicas,
+    }
+    return Stream(subjects.stream, subjects.root, own)
+
+
+async def call_api(link: NatsLink, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask JetStream, and return what it answers, an `error` too. Raises InboxUnavailable when nothing comes."""
+    replies = await link.ask(f"$JS.API.{subject}", json.encode(body) if body else b"")
+    if not replies:
+        raise InboxUnavailable(link.reason or "the inbox does not answer")
+    if replies[0].status:
+        raise InboxUnavailable("the server has no JetStream, or it is not ready")
+    answer: dict[str, Any] = json.decode(replies[0].payload)
+    return answer
+
+
+def _code(answer: dict[str, Any]) -> int:
+    return int(answer.get("error", {}).get("err_code", 0))
