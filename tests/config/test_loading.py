@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.pretty import pretty_repr
 
-from pushgate.config import BusConfig, Config, TenantConfig, TokenKeyConfig, load
+from pushgate.config import BusConfig, Config, InboxConfig, TenantConfig, TokenKeyConfig, load
 from pushgate.errors import ConfigError
 
 HASH = "sha256:" + "0123456789abcdef" * 4
@@ -116,6 +116,8 @@ def test_variables_of_commands_are_no_settings() -> None:
         ("[node]\nstop_grace = inf", "node.stop_grace: expected `float` <= 86400.0, got inf (FILE)"),
         ("[node]\nstop_grace = nan", "node.stop_grace: expected `float` > 0.0, got nan (FILE)"),
         ("[management]\ndemo = 1", "management.demo: expected `bool`, got 1 (FILE)"),
+        ('[inbox]\nsync = "never"', "inbox.sync: expected one of always, interval, got 'never' (FILE)"),
+        ("[inbox]\nreplicas = 0", "inbox.replicas: expected `int` >= 1, got 0 (FILE)"),
         ('[log]\nlevel = "loud"', "log.level: expected one of debug, info, warning, error, got 'loud' (FILE)"),
         ("[log]\nlevel = 1", "log.level: expected one of debug, info, warning, error, got 1 (FILE)"),
         (
@@ -128,13 +130,14 @@ def test_variables_of_commands_are_no_settings() -> None:
         ("[tenants]\nacme = 1", "tenants.acme: expected a table, got 1 (FILE)"),
         (
             "[clinets]",
-            "clinets: no such setting, expected one of node, clients, management, limits, bus, log, tenants (FILE)",
+            "clinets: no such setting, expected one of node, clients, management, limits, bus, inbox, log, tenants"
+            " (FILE)",
         ),
         ("[log]\nlvl = 1", "log.lvl: no such setting, expected one of level, style (FILE)"),
         (
             "[tenants.acme]\nkeys = 1",
             "tenants.acme.keys: no such setting, expected one of api_keys, token_keys, require_exp, connections,"
-            " pushes_per_second, max_message, max_batch (FILE)",
+            " pushes_per_second, max_message, max_batch, inbox_bytes, inbox_messages, max_ttl (FILE)",
         ),
     ],
 )
@@ -267,14 +270,16 @@ def test_any_environment(environ: dict[str, str]) -> None:
     [
         BusConfig(url="nats://user:hush@one:4222,nats://user:hu/sh@two:4222"),
         BusConfig(url="tls://hush@one"),
+        InboxConfig(url="nats://user:hush@one:4222"),
         TokenKeyConfig(algorithm="HS256", kid="k", secret="hush"),
         TokenKeyConfig(algorithm="HS256", public_key="-----BEGIN PRIVATE KEY-----hush"),
         TenantConfig(api_keys=[HASH], token_keys=[TokenKeyConfig(algorithm="HS256", secret="hush")]),
     ],
 )
-def test_no_secret_is_shown(config: BusConfig | TokenKeyConfig | TenantConfig) -> None:
+def test_no_secret_is_shown(config: BusConfig | InboxConfig | TokenKeyConfig | TenantConfig) -> None:
     whole = Config(
         bus=config if isinstance(config, BusConfig) else BusConfig(),
+        inbox=config if isinstance(config, InboxConfig) else InboxConfig(),
         tenants={
             "acme": config if isinstance(config, TenantConfig) else TenantConfig(),
             "other": TenantConfig(token_keys=[config] if isinstance(config, TokenKeyConfig) else []),
@@ -299,5 +304,5 @@ def test_what_is_shown() -> None:
     assert repr(key) == ("TokenKeyConfig(algorithm='HS256', kid='', secret='***', public_key='', public_key_file='')")
     assert repr(TenantConfig(api_keys=[HASH])) == (
         "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], require_exp=True, connections=0,"
-        " pushes_per_second=0, max_message=0, max_batch=1000)"
+        " pushes_per_second=0, max_message=0, max_batch=1000, inbox_bytes=0, inbox_messages=0, max_ttl=0)"
     )

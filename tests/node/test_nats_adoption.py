@@ -1,5 +1,6 @@
 """What becomes of the embedded server when its supervisor is killed: the next one adopts it, or says why not."""
 
+import json
 import os
 import re
 import select
@@ -83,6 +84,30 @@ def test_a_server_outlives_a_killed_supervisor_and_is_adopted(helper: Helper, pa
         server.start()
         server.ready(10)
         assert (server.url, server.adopted) == (helper.url, False)
+        server.stop(5)
+
+
+def test_the_lineage_is_adopted_too(helper: Helper, path: Path) -> None:
+    helper.kill()
+    with closing(DataDir.open(path)) as data_dir:
+        remembered = json.loads((path / "nats" / "nats.json").read_bytes())["lineage"]
+        server = NatsServer(data_dir, nats_program(), boot=lambda: "another")
+        server.start()
+        assert server.adopted
+        assert server.lineage == remembered
+        server.stop(5)
+
+
+def test_one_that_syncs_otherwise_than_it_should_starts_again(helper: Helper, path: Path) -> None:
+    helper.kill()
+    with closing(DataDir.open(path)) as data_dir:
+        server = NatsServer(data_dir, nats_program(), "interval")
+        server.start()
+        server.ready(10)
+        assert not server.adopted
+        assert server.pid != helper.server_pid
+        server.start()
+        assert server.adopted
         server.stop(5)
 
 

@@ -18,8 +18,9 @@ import pytest
 from pushgate.errors import StartError
 from pushgate.node import nats_server
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_probe import answers
+from pushgate.node.nats_probe import answers, boot_id
 from pushgate.node.nats_server import NatsServer, find_nats_server
+from pushgate.node.nats_state import Sync
 from tests.fakes.nats import freeze, nats_program
 
 
@@ -208,10 +209,68 @@ class TestSafety:
         assert (nats / "jetstream").is_dir()
         assert server.url.split(":")[2].partition("@")[0] not in (nats / "nats.log").read_text()
 
-    def test_every_publish_that_jetstream_acknowledges_is_on_the_disk(self, server: NatsServer, path: Path) -> None:
+    @pytest.mark.parametrize(("sync", "written"), [("always", "always"), ("interval", "2m")])
+    def test_what_jetstream_acknowledges_is_on_the_disk_as_the_setting_says(
+        self, data_dir: DataDir, path: Path, sync: Sync, written: str
+    ) -> None:
+        server = NatsServer(data_dir, nats_program(), sync)
         server.start()
         server.ready(10)
-        assert '"sync_interval": "always"' in (path / "nats" / "nats.conf").read_text()
+        assert f'"sync_interval": "{written}"' in (path / "nats" / "nats.conf").read_text()
+        server.stop(5)
+
+
+class TestLineage:
+    """Each life is a supervisor's: an object of its own on the same directory."""
+
+    def live(self, data_dir: DataDir, boot: str, end: str) -> str:
+        server = NatsServer(data_dir, nats_program(), boot=lambda: boot)
+        server.start()
+        server.ready(10)
+        lineage = server.lineage
+        if end == "killed":
+            os.kill(server.pid, signal.SIGKILL)
+            assert ended(server.pidfd, 5)
+        elif end == "frozen":
+            freeze(server.pid)
+        server.stop(0.1 if end == "frozen" else 5)
+        return lineage
+
+    def test_it_stays_while_the_machine_runs_and_over_a_boot_after_a_stop_in_peace(self, data_dir: DataDir) -> None:
+        lives = [("one", "stopped"), ("one", "killed"), ("one", "frozen"), ("one", "stopped"), ("two", "stopped")]
+        lineages = {self.live(data_dir, boot, end) for boot, end in lives}
+        assert len(lineages) == 1
+        assert re.fullmatch("[0-9a-f]{8}", lineages.pop())
+
+    @pytest.mark.parametrize("end", ["killed", "frozen"])
+    def test_it_changes_when_the_machine_booted_and_the_server_had_not_ended_in_peace(
+        self, data_dir: DataDir, end: str
+    ) -> None:
+        first, second, third = (self.live(data_dir, boot, end) for boot in ("one", "two", "two"))
+        assert first != second
+        assert second == third
+
+    def test_it_changes_when_nothing_is_remembered(self, data_dir: DataDir, path: Path) -> None:
+        first = self.live(data_dir, "one", "stopped")
+        (path / "nats" / "nats.json").unlink()
+        assert self.live(data_dir, "one", "stopped") != first
+
+    def test_it_stays_for_one_supervisor_whatever_becomes_of_the_directory(
+        self, server: NatsServer, path: Path
+    ) -> None:
+        server.start()
+        server.ready(10)
+        lineage = server.lineage
+        os.kill(server.pid, signal.SIGKILL)
+        assert ended(server.pidfd, 5)
+        (path / "nats" / "nats.json").unlink()
+        server.start()
+        server.ready(10)
+        assert server.lineage == lineage
+
+    def test_the_machine_says_which_boot_it_is(self) -> None:
+        assert re.fullmatch("[0-9a-f-]{36}", boot_id())
+        assert boot_id() == boot_id()
 
 
 class TestFinding:

@@ -135,6 +135,38 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return _repr(self)
 
 
+class InboxConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[inbox]`: what keeps reliable messages, and how far each device has got.
+
+    `url`: `bus` (the same as `bus.url`; NATS needs JetStream there), another one as for the bus, or `none`: then there
+    are no reliable pushes. `sync` is when the embedded server answers for a message: `always` once it is on the disk,
+    so that it survives a power failure; `interval` once the system has it, which survives the death of any process,
+    and the disk has it within two minutes. (Another server has a setting of its own.) `replicas` is how many servers
+    of a cluster keep a copy. For `duplicate_window` seconds the id of a reliable push is remembered, for
+    `cursor_days` the place of a device that does not come back.
+
+    The rest holds for each tenant that has no limit of its own: `max_bytes` of all its messages with what is kept
+    beside them (0: as much as the server has for all), `max_messages` in one log, a user's or everyone's, without
+    those that have a collapse key (0: none), `max_ttl` seconds that a push may ask to be kept.
+    """
+
+    url: str = "bus"
+    sync: Literal["always", "interval"] = "always"
+    replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+    duplicate_window: Annotated[int, Meta(ge=1, le=86400)] = 120
+    cursor_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    max_bytes: Count = 0
+    max_messages: Count = 10_000
+    max_ttl: Annotated[int, Meta(ge=1, le=366 * 86400)] = 7 * 86400
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the fields as they may be shown: without user and password of the URL."""
+        return _shown_fields(self, url=shown_url(self.url))
+
+    def __repr__(self) -> str:
+        return _repr(self)
+
+
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[log]`: what is logged to standard error, a line an event in the life of the node.
 
@@ -178,7 +210,10 @@ class TenantConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     `api_keys` are SHA-256 hashes of its API keys, written `sha256:<hex>`. `require_exp` refuses tokens that
     never expire. Its limits are per node, and 0 means none: `connections` open at once, `pushes_per_second`
-    (each push of a batch is one), `max_message` bytes of a push's data, `max_batch` pushes in a batch.
+    (each push of a batch is one), `max_message` bytes of a push's data, `max_batch` pushes in a batch. Those of its
+    inbox hold for all nodes, and 0 means as in `[inbox]`: `inbox_bytes` (`max_bytes` there), `inbox_messages`
+    (`max_messages`) and `max_ttl`. A lower `inbox_messages` removes nothing: it has to wait while a log has more
+    than half of it.
     """
 
     api_keys: list[Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]] = field(default_factory=list)
@@ -188,6 +223,9 @@ class TenantConfig(Struct, frozen=True, forbid_unknown_fields=True):
     pushes_per_second: Count = 0
     max_message: Count = 0
     max_batch: Annotated[int, Meta(ge=1, le=1000)] = 1000
+    inbox_bytes: Count = 0
+    inbox_messages: Count = 0
+    max_ttl: Annotated[int, Meta(ge=0, le=366 * 86400)] = 0
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: of a hash only as much as tells it from others."""
@@ -205,6 +243,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     management: ManagementConfig = field(default_factory=ManagementConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     bus: BusConfig = field(default_factory=BusConfig)
+    inbox: InboxConfig = field(default_factory=InboxConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tenants: dict[Annotated[str, Meta(pattern=NAME)], TenantConfig] = field(default_factory=dict)
 

@@ -1,4 +1,5 @@
-"""What the system says of a nats-server: whether it answers, whether a port is free, which process is which."""
+"""What the system says of a nats-server: whether it answers, whether a port is free, which process is which, and which
+boot of the machine this is."""
 
 import json
 import os
@@ -27,6 +28,16 @@ def answers(port: int, user: str, password: str) -> bool:
         return False
 
 
+def announced_port(ports: Path, pid: int) -> int | None:
+    """Return the port that a server says it listens on; it writes the file when it does, and not atomically."""
+    try:
+        (file,) = ports.glob(f"*_{pid}.ports")
+        (url,) = json.loads(file.read_bytes())["nats"]
+        return int(url.rpartition(":")[2])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def is_free(port: int) -> bool:
     """Whether a server could listen on this machine's port."""
     with socket.socket() as probe:
@@ -45,6 +56,11 @@ def start_time(pid: int) -> int | None:
     except OSError:
         return None
     return int(stat.rpartition(")")[2].split()[19])  # its name, in the brackets before, may hold anything
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from every other."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def holders(file: Path) -> list[int]:

@@ -4,7 +4,7 @@ In the data directory's `nats/`:
 
 - `nats.lock`: held by the server itself, through a descriptor that it inherits and knows nothing of: two servers would
   start on one JetStream directory without complaint, and ruin it.
-- `nats.json`: which process it is, and its port, for who comes after us.
+- `nats.json`: which process it is, its port and its lineage, for who comes after us.
 - `password` of the one user, and `nats.conf`, written anew at each start (both 0600).
 - `nats.log`, with `nats.log.<time>` before it.
 - `ports/`: where the server says which port the system chose. `jetstream/`: what it stores.
@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -29,11 +30,14 @@ import msgspec
 from pushgate.errors import StartError
 from pushgate.log import get_logger
 from pushgate.node.data_dir import DataDir, take_lock, write_whole
-from pushgate.node.nats_probe import HOST, answers, holders, is_free, start_time
+from pushgate.node.nats_probe import HOST, announced_port, answers, boot_id, holders, is_free, start_time
+from pushgate.node.nats_state import NatsState, Sync, lineage_after, recall, remember
 
 USER = "pushgate"
 MAX_PAYLOAD = 8 * 1024 * 1024
 LOG_SIZE, LOG_FILES = 16 * 1024 * 1024, 4
+SYNC: dict[Sync, str] = {"always": "always", "interval": "2m"}
+"""What the settings mean to the server; the second is its own default."""
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
 
@@ -53,24 +57,23 @@ def find_nats_server(configured: str) -> str:
     return _from_wheel() or shutil.which("nats-server") or _not_found()
 
 
-class _State(msgspec.Struct, frozen=True):
-    """nats.json; `start_time` (clock ticks since boot) tells the process from a later one with its pid."""
-
-    pid: int
-    start_time: int
-    port: int
-    program: str
-    max_file: int
-
-
 class NatsServer:
     """The embedded server. `start` it, ask `is_ready` now and then, watch `pidfd`; it may be started again."""
 
-    def __init__(self, data_dir: DataDir, program: str) -> None:
+    def __init__(
+        self,
+        data_dir: DataDir,
+        program: str,
+        sync: Sync = "always",
+        boot: Callable[[], str] = boot_id,
+    ) -> None:
+        """`sync` says when what it stores is on the disk, as in `[inbox]`; `boot` which boot of the machine this is."""
         self._home = data_dir.nats
         self._program = program
+        self._sync = sync
+        self._boot = boot
         self._password = _kept_password(self._home / "password")
-        self._state: _State | None = None
+        self._state: NatsState | None = None
         self._pidfd = -1
         self.adopted = False
         """Whether the last `start` found it running."""
@@ -86,8 +89,13 @@ class NatsServer:
         deadline = time.monotonic() + ADOPT_PATIENCE
         while (lock := self._take_lock()) is None:
             if self._adopt():
-                log.info("nats-server adopted", pid=self.pid)
-                return
+                assert self._state is not None
+                if self._state.sync == self._sync:
+                    log.info("nats-server adopted", pid=self.pid)
+                    return
+                log.warning("nats-server runs with another setting of sync: it starts again", pid=self.pid)
+                self.stop(ADOPT_PATIENCE)
+                continue
             if time.monotonic() > deadline:
                 pids = ", ".join(map(str, holders(self._home / "nats.lock"))) or "unknown"
                 raise StartError(
@@ -111,7 +119,7 @@ class NatsServer:
         """
         if self._wait(0):
             raise StartError(f"nats-server ended:\n{self._last_words()}")
-        port = self._announced_port(self.pid)
+        port = announced_port(self._home / "ports", self.pid)
         if port is None or not answers(port, USER, self._password):
             return False
         assert self._state is not None
@@ -141,18 +149,28 @@ class NatsServer:
         return self._state.pid
 
     @property
+    def lineage(self) -> str:
+        """A text that is another one where it may have lost its last writes; see NatsState. Right after `start`, and
+        the same for as long as this object lives."""
+        assert self._state is not None
+        return self._state.lineage
+
+    @property
     def pidfd(self) -> int:
         """A descriptor that is readable when the server has ended; -1 before `start` and after `stop`."""
         return self._pidfd
 
     def stop(self, timeout: float) -> None:
         """End it: SIGTERM, after `timeout` seconds SIGKILL. Returns when it is gone; nothing to do is fine."""
-        if self._pidfd >= 0:
+        if not self._wait(0):
             for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10.0)):
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, number)
                 if self._wait(patience):
                     break
+            if number == signal.SIGTERM and self._state is not None:
+                with suppress(StartError):
+                    self._remember(msgspec.structs.replace(self._state, clean=True))
         self._forget()
 
     def _take_lock(self) -> int | None:
@@ -162,7 +180,7 @@ class NatsServer:
             raise StartError(f"{self._home / 'nats.lock'} cannot be locked: {error.strerror}") from None
 
     def _spawn(self, lock: int) -> None:
-        last = self._recall()
+        last = recall(self._home)
         port = last.port if last is not None and last.port and is_free(last.port) else -1
         max_file = last.max_file if last is not None else shutil.disk_usage(self._home).free // 2
         ports = self._home / "ports"
@@ -186,7 +204,18 @@ class NatsServer:
         process.returncode = 0  # its end is seen and waited for through the pidfd
         self._pidfd = os.pidfd_open(process.pid)
         began = start_time(process.pid) or 0
-        self._remember(_State(process.pid, began, last.port if last else 0, self._program, max_file))
+        self._remember(
+            NatsState(
+                pid=process.pid,
+                start_time=began,
+                port=last.port if last else 0,
+                program=self._program,
+                max_file=max_file,
+                sync=self._sync,
+                boot=self._boot(),
+                lineage=self._state.lineage if self._state is not None else lineage_after(last, self._boot()),
+            )
+        )
 
     def _config(self, port: int, max_file: int) -> bytes:
         """Return the configuration; paths are relative to its directory, so none has to be quoted."""
@@ -196,7 +225,7 @@ class NatsServer:
             "ports_file_dir": "ports",
             "authorization": {"user": USER, "password": self._password},
             "max_payload": MAX_PAYLOAD,
-            "jetstream": {"store_dir": ".", "sync_interval": "always", "max_file_store": max_file},
+            "jetstream": {"store_dir": ".", "sync_interval": SYNC[self._sync], "max_file_store": max_file},
             "log_file": "nats.log",
             "logfile_size_limit": LOG_SIZE,
             "logfile_max_num": LOG_FILES,
@@ -205,7 +234,7 @@ class NatsServer:
 
     def _adopt(self) -> bool:
         """Take over the running server that nats.json names, if it is that one and ours."""
-        state = self._recall()
+        state = recall(self._home)
         if state is None:
             return False
         try:
@@ -214,7 +243,7 @@ class NatsServer:
             return False
         # compared after the pidfd was opened: from then on the pid cannot come to mean another process for us
         if start_time(state.pid) == state.start_time:
-            port = self._announced_port(state.pid)
+            port = announced_port(self._home / "ports", state.pid)
             if port is not None and answers(port, USER, self._password):
                 self._pidfd, self.adopted = pidfd, True
                 self._remember(msgspec.structs.replace(state, port=port))
@@ -222,27 +251,9 @@ class NatsServer:
         os.close(pidfd)
         return False
 
-    def _announced_port(self, pid: int) -> int | None:
-        """Return the port that the server says it listens on; it writes the file when it does, and not atomically."""
-        try:
-            (file,) = (self._home / "ports").glob(f"*_{pid}.ports")
-            (url,) = json.loads(file.read_bytes())["nats"]
-            return int(url.rpartition(":")[2])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def _recall(self) -> _State | None:
-        try:
-            return msgspec.json.decode((self._home / "nats.json").read_bytes(), type=_State)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return None
-
-    def _remember(self, state: _State) -> None:
+    def _remember(self, state: NatsState) -> None:
         self._state = state
-        try:
-            write_whole(self._home / "nats.json", msgspec.json.encode(state))
-        except OSError as error:
-            raise StartError(f"{self._home / 'nats.json'} cannot be written: {error.strerror}") from None
+        remember(self._home, state)
 
     def _wait(self, seconds: float) -> bool:
         """Return whether it has ended, or never began, after so many seconds at most."""
