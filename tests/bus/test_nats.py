@@ -20,7 +20,7 @@ from pushgate.bus import Parcel, create_bus
 from pushgate.bus.nats import NatsBus
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.nats import link as nats_link
-from tests.fakes.nats import PlainNats
+from tests.fakes.nats import PlainNats, free_ports
 from tests.fakes.scripted_nats import ScriptedNats
 from tests.fakes.subscriber import Subscriber, until
 
@@ -279,11 +279,3 @@ def self_signed(path: Path) -> tuple[Path, Path]:
     certificate.write_bytes(signed.public_bytes(Encoding.PEM))
     key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return certificate, key
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

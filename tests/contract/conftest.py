@@ -8,9 +8,12 @@ import pytest
 import uvloop
 
 from pushgate.bus import Bus, create_bus
+from pushgate.inbox import Inbox, Options, create_inbox
+from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 
 BusMaker = Callable[[], Bus]
+InboxMaker = Callable[..., Inbox]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -32,3 +35,13 @@ def new_bus(request: pytest.FixtureRequest) -> BusMaker:
         return lambda: create_bus("memory:")
     server: RealNats = request.getfixturevalue("server")
     return lambda: create_bus(server.url)
+
+
+@pytest.fixture(params=["memory", "nats"])
+def new_inbox(request: pytest.FixtureRequest) -> InboxMaker:
+    """Make an inbox with options; with `memory` each is alone."""
+    url = "memory:"
+    if request.param == "nats":
+        server: RealNats = request.getfixturevalue("server")
+        url = server.url
+    return lambda **options: create_inbox(url, "pushgate", Rows(1).row(0), Options(**options))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -59,6 +60,11 @@ class RealNats:
         os.kill(self.pid, signal.SIGKILL)
         self._server.stop(5)
 
+    def wipe(self) -> None:
+        """Kill it, and remove what it has stored."""
+        self.kill()
+        shutil.rmtree(self._data_dir.nats / "jetstream")
+
     def freeze(self) -> None:
         freeze(self.pid)
 
@@ -98,3 +104,11 @@ class PlainNats:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports

@@ -21,8 +21,9 @@ A tenant has a log for each user and one for everyone. What every backend promis
   logs that were recreated, or a server that may have lost its last writes. Cursors of another epoch mean nothing. When
   it changes while the process lives, `on_epoch` says so, and what is followed from then on begins with the first entry
   of the new epoch.
-- **Cursors** are stored by whoever calls, one at a time for a device: of two stores that overlap, the larger offset of
-  the same epoch stays, otherwise the last one. A cursor not stored for `cursor_ttl` seconds is forgotten.
+- **Cursors** are stored by whoever calls. Of stores for one device that overlap in a process, the larger offset of the
+  same epoch stays. Whether a smaller one that is stored later replaces a larger one of the same epoch is not said: it
+  costs duplicates, and loses nothing. A cursor not stored for `cursor_ttl` seconds is forgotten.
 - A backend reconnects by itself, for ever. While it is away calls fail with InboxUnavailable, within seconds; an
   append is tried for ten.
 - **`append` awaits plain futures only**, no `asyncio.timeout` and no `current_task`: the push route steps it without a

@@ -164,7 +164,9 @@ class MemoryInbox:
         """See Inbox."""
         self._forget_cursors()
         for device, (offset, epoch) in cursors.items():
-            self._cursors[device] = Cursor(offset, epoch, int(self._clock()))
+            kept = self._cursors.get(device)
+            larger = max(offset, kept.offset) if kept is not None and kept.epoch == epoch else offset
+            self._cursors[device] = Cursor(larger, epoch, int(self._clock()))
 
     @property
     def connected(self) -> bool:

@@ -3,6 +3,10 @@
 A stream that syncs to the disk takes about 4,000 publishes a second, but 20,000 in atomic batches of 100. A batch is
 taken whole or not at all; one that is rejected is split in halves until those to blame stand alone. Batches go one
 after another, so that what was given in order is stored in order.
+
+What is not answered is published again with the same ids, and what was stored then shows as a duplicate. That holds for
+the one case, too, where the server (2.15) stores a part of a batch and is silent: when it crosses the limit of all its
+storage, not the stream's own.
 """
 
 import asyncio

@@ -63,6 +63,8 @@ class Follower:
         self._delivered = 0  # the consumer's own sequence
         self._silent = 0
         self._trouble = asyncio.Event()
+        self.consumer = ""
+        """The name of the consumer in use, for whoever looks into the server."""
         self.following = asyncio.Event()
         self.reason = "the inbox is away"
         self._task = asyncio.create_task(self._run())
@@ -120,7 +122,7 @@ class Follower:
             self._leave()
 
     async def _consume(self, link: NatsLink) -> None:
-        name = next(_names)
+        name = self.consumer = next(_names)
         deliver = f"_INBOX.{name}"
         self._link, self._delivered, self._silent = link, 0, 0
         self._sid = link.listen(deliver, self._take)

@@ -149,6 +149,7 @@ def cursor_stream(subjects: CursorSubjects, options: Options) -> Stream:
         "max_msgs_per_subject": 1,
         "discard": "old",
         "max_age": options.cursor_ttl * 10**9,
+        "duplicate_window": 10**9,  # never needed, and must not be above the age
         "num_replicas": options.replicas,
     }
     return Stream(subjects.stream, subjects.root, own)
