@@ -52,18 +52,23 @@ class Sessions(Protocol):
     def write_live(self, fd: int, frame: bytes) -> bool:
         """Write a live message; False when it was dropped, and the client closed, because it does not read."""
 
+    def is_parked(self, fd: int) -> bool:
+        """Whether bytes wait for the connection to take them."""
+
 
 class Outgoing:
     """A push and its bytes. `narrowed` tells whether `matches` has to be asked at all.
 
-    `frames` has the push by the number of a format, None until a session of that format wants it: `fill` then puts
+    A reliable one has an `offset`, 0 stands for a live one; `resent` says that the client may have seen it. `frames` has the push by the number of a format, None until a session of that format wants it: `fill` then puts
     it there. Loops over sessions ask `frames` themselves, since a call for each would cost as much as the rest.
     """
 
-    __slots__ = ("_device", "_except", "_tags", "frames", "narrowed", "push")
+    __slots__ = ("_device", "_except", "_tags", "frames", "narrowed", "offset", "push", "resent")
 
-    def __init__(self, push: Push) -> None:
+    def __init__(self, push: Push, offset: int = 0, resent: bool = False) -> None:
         self.push = push
+        self.offset = offset
+        self.resent = resent
         self.frames: list[bytes | None] = [None] * len(FORMATS)
         self._device = push.device
         self._tags = frozenset(push.tags) if push.tags else None
@@ -88,7 +93,7 @@ class Outgoing:
     def _encode(self, number: int) -> bytes:
         chosen, push = FORMATS[number], self.push
         try:
-            return encode_frame(chosen.codec.OPCODE, chosen.codec.encode_push(push))
+            return encode_frame(chosen.codec.OPCODE, chosen.codec.encode_push(push, self.offset, self.resent))
         except (ValueError, OverflowError, RecursionError) as error:
             # The API takes nothing like it; a fan-out must outlive it all the same, and a client know what it lacks.
             _log.error("a push does not go into a format", id=push.id, format=chosen.codec.PROTOCOL, error=str(error))

@@ -20,8 +20,8 @@ class Codec(Protocol):
     def encode(self, message: FromServer, /) -> bytes:
         """Return a message from the server."""
 
-    def encode_push(self, push: Push, /) -> bytes:
-        """Return the `message` that a push becomes."""
+    def encode_push(self, push: Push, offset: int, resent: bool, /) -> bytes:
+        """Return the `message` that a push becomes; `offset` is 0 for a live one."""
 
     def decode(self, payload: bytes, /) -> FromClient:
         """Return what a client said. Raises MessageError."""

@@ -21,12 +21,12 @@ def encode(message: FromServer) -> bytes:
     return _encoder.encode(message)
 
 
-def encode_push(push: Push) -> bytes:
-    """Return the `message` that a push becomes, as JSON text; bytes become base64."""
-    if push.binary:
-        data, encoding = b'"' + b64encode(push.data) + b'"', "base64"
-        return _encoder.encode(Message(push.id, push.event, Raw(data), push.time, encoding))
-    return _encoder.encode(Message(push.id, push.event, Raw(push.data), push.time, UNSET))
+def encode_push(push: Push, offset: int = 0, resent: bool = False) -> bytes:
+    """Return the `message` that a push becomes, as JSON text; bytes become base64. A live one has no offset (0)."""
+    data, encoding = (b'"' + b64encode(push.data) + b'"', "base64") if push.binary else (push.data, UNSET)
+    return _encoder.encode(
+        Message(push.id, push.event, Raw(data), push.time, encoding, offset or UNSET, resent or UNSET)
+    )
 
 
 def decode(text: bytes) -> FromClient:

@@ -1,6 +1,6 @@
 """The MessagePack form of the client protocol (subprotocol `pushgate.v1.msgpack`): bytes to structs and back."""
 
-from msgspec import DecodeError, Raw, ValidationError, json, msgpack
+from msgspec import UNSET, DecodeError, Raw, ValidationError, json, msgpack
 
 from pushgate.messages.client import FromClient, FromServer, Message
 from pushgate.messages.mistakes import refuse_field, refuse_message
@@ -20,14 +20,17 @@ def encode(message: FromServer) -> bytes:
     return _encoder.encode(message)
 
 
-def encode_push(push: Push) -> bytes:
-    """Return the `message` that a push becomes, as MessagePack: `bin`, or the value that its JSON text says.
+def encode_push(push: Push, offset: int = 0, resent: bool = False) -> bytes:
+    """Return the `message` that a push becomes, as MessagePack: `bin`, or the value that its JSON text says. A live
+    one has no offset (0).
 
     Raises ValueError, OverflowError or RecursionError for data that the API does not take: what is no JSON, integers
     beyond 64 bits, and nesting without end.
     """
     data = push.data if push.binary else json.decode(push.data)
-    return _encoder.encode(Message(push.id, push.event, Raw(_encoder.encode(data)), push.time))
+    return _encoder.encode(
+        Message(push.id, push.event, Raw(_encoder.encode(data)), push.time, UNSET, offset or UNSET, resent or UNSET)
+    )
 
 
 def decode(packed: bytes) -> FromClient:

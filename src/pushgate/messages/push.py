@@ -29,7 +29,6 @@ class Push(Struct, array_like=True, frozen=True, gc=False):
     qos: Qos = "live"
     ttl: int = 0
     collapse: str | None = None
-    offset: int = 0
 
 
 _encoder = msgpack.Encoder()

@@ -162,6 +162,8 @@ DROPPED = _counters(
     "reason",
     ["slow_client", "undecodable", "fan_out_full"],
 )
+RESENT = _counter("messages_resent_total", "Messages written again because they were not acknowledged in time")
+ACKNOWLEDGED = _counter("acknowledgements_total", "Acknowledgements taken from devices")
 SENT_BYTES = _counter("sent_bytes_total", "Bytes of messages written to clients, frame headers included")
 RECEIVED_BYTES = _counter("received_bytes_total", "Bytes read from clients after the upgrade")
 RECEIVED = _counter("messages_received_total", "Messages and control frames from clients")

@@ -1,0 +1,259 @@
+"""Reliable messages on their way to devices: each gets those of its user's and its tenant's logs, all, and in order.
+
+A device is either *with the stream*: what the inbox brings is written at once, as long as its window has room and its
+socket takes it; or it is *behind*: what it lacks is read from the inbox, and what the stream brings meanwhile is only noted
+(`latest`). So nothing waits in memory for a slow client.
+
+Why nothing is lost or out of order where history meets the stream. Let B be what the inbox has followed
+(`Inbox.followed`) when a read after `sent` begins. Every entry up to B was stored before the read, so the read shows it;
+every entry beyond B is brought by the stream after that moment, so it is either noted in `latest` while the device is behind,
+or written once it is not. From a read only entries up to B are written: beyond it the two logs of a device may have been
+read at different moments, and one could overtake another. When the read has nothing more up to B, and nothing beyond
+what was written is noted, the device is with the stream: all up to B is written, and the next that the stream brings is
+beyond B. What both bring is written once, since nothing at or below `sent` is ever written.
+
+While a read is under way `sent` may only grow (an acknowledgement further than a resend had come); if it went back
+(a resend), what was read is thrown away, as it begins too late.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from pushgate.codes import Close
+from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
+from pushgate.delivery.tracks import NONE, Tracks
+from pushgate.errors import InboxUnavailable, MessageError
+from pushgate.inbox.base import Entry
+from pushgate.messages.push import decode_push
+from pushgate.metrics.catalogue import ACKNOWLEDGED, RESENT
+from pushgate.metrics.rows import Row
+
+READERS = 32
+"""Reads of the inbox under way at once in one worker: what a storm of devices that come back may ask of it."""
+BATCH = 64
+"""Entries in one read."""
+TIMEOUTS = (20, 40, 80, 160, 240, 240)
+"""Ticks until what is not acknowledged is sent again, after so many tries: 5 s, doubling to 60 s."""
+ROUND = 4
+"""Ticks in which everyone is looked at for what is overdue."""
+
+
+class History(Protocol):
+    """What is asked of the inbox."""
+
+    async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
+        """See Inbox."""
+
+    def followed(self, tenant: str) -> int:
+        """See Inbox."""
+
+
+class NoteCursor(Protocol):
+    """Is told that a device's cursor moved."""
+
+    def __call__(self, channel: Channel, offset: int) -> None:
+        """Have it stored soon."""
+
+
+class _Behind:
+    """A device that is behind: the newest entry that the stream brought, and whether it waits for its client."""
+
+    __slots__ = ("blocked", "latest")
+
+    def __init__(self, latest: int) -> None:
+        self.latest = latest
+        self.blocked = False
+
+
+class Reliable:
+    """The devices of one worker."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        history: History,
+        note_cursor: NoteCursor,
+        close: Callable[[Channel, Close], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        row: Row,
+    ) -> None:
+        self._sessions = sessions
+        self._history = history
+        self._note_cursor = note_cursor
+        self._close = close
+        self._spawn = spawn
+        self._row = row
+        self._tracks = Tracks()
+        self._numbers = array("I", bytes(4096))  # by descriptor
+        self._behind: dict[Channel, _Behind] = {}
+        self._queue: deque[Channel] = deque()
+        self._later: list[Channel] = []
+        self._readers = 0
+        self._tick = 0
+        self._position = 0
+
+    # A device comes and goes
+
+    def begin(self, channel: Channel, cursor: int) -> None:
+        """Take on a device whose client has everything up to `cursor`; what it lacks is sent."""
+        fd = channel.fd
+        if fd >= len(self._numbers):
+            self._numbers.frombytes(bytes((fd + 1024 - len(self._numbers)) * self._numbers.itemsize))
+        self._numbers[fd] = self._tracks.begin(cursor)
+        self._fall_behind(channel, 0)
+
+    def end(self, channel: Channel) -> None:
+        """Let go of a connection that was closed, with a device or not."""
+        number = self._numbers[channel.fd] if channel.fd < len(self._numbers) else NONE
+        if number != NONE:
+            self._numbers[channel.fd] = NONE
+            self._tracks.end(number)
+            self._behind.pop(channel, None)
+
+    def progress(self, channel: Channel) -> tuple[int, int]:
+        """Return what was sent to a device, and what it acknowledged."""
+        number = self._numbers[channel.fd]
+        return self._tracks.sent[number], self._tracks.acknowledged[number]
+
+    # What the stream and the client bring
+
+    def offer(self, channel: Channel, outgoing: Outgoing) -> None:
+        """Write what the stream brought to a device, or note it."""
+        behind = self._behind.get(channel)
+        if behind is not None:
+            behind.latest = max(behind.latest, outgoing.offset)
+        elif not self._write(channel, self._numbers[channel.fd], outgoing):
+            self._fall_behind(channel, outgoing.offset)
+
+    def acknowledge(self, channel: Channel, offset: int) -> None:
+        """Take an acknowledgement. Raises MessageError for one beyond what was sent, or from a connection without inbox."""
+        number = self._numbers[channel.fd] if channel.device is not None else NONE
+        if number == NONE:
+            raise MessageError("no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset")
+        tracks = self._tracks
+        if not 0 <= offset <= tracks.highest[number]:
+            raise MessageError(
+                "bad_offset",
+                f"expected at most {tracks.highest[number]}, the highest that was sent, got {offset}",
+                "offset",
+            )
+        self._row[ACKNOWLEDGED] += 1
+        if tracks.acknowledge(number, offset, self._tick + TIMEOUTS[0]):
+            self._note_cursor(channel, tracks.acknowledged[number])
+            self.resume(channel)
+
+    def resume(self, channel: Channel) -> None:
+        """Go on with a device that waited for its client, now that it took or acknowledged something."""
+        behind = self._behind.get(channel)
+        if behind is not None and behind.blocked and self._can_write(channel, self._numbers[channel.fd]):
+            behind.blocked = False
+            self._enqueue(channel)
+
+    def tick(self) -> None:
+        """Count one tick, and send again to the next devices what is overdue."""
+        self._tick += 1
+        later, self._later = self._later, []
+        for channel in later:
+            self._enqueue(channel)
+        by_fd, numbers, due = self._sessions.by_fd, self._numbers, self._tracks.due
+        stop = min(len(numbers), self._position + len(numbers) // ROUND + 1)
+        for fd in range(self._position, stop):
+            number = numbers[fd]
+            if number and 0 < due[number] <= self._tick:
+                channel = by_fd[fd]
+                assert channel is not None
+                self._send_again(channel, number)
+        self._position = stop if stop < len(numbers) else 0
+
+    # Inside
+
+    def _can_write(self, channel: Channel, number: int) -> bool:
+        return self._tracks.has_room(number) and not self._sessions.is_parked(channel.fd)
+
+    def _write(self, channel: Channel, number: int, outgoing: Outgoing) -> bool:
+        """Write an entry to a device that has everything before it; returns False when that cannot be now."""
+        tracks, offset = self._tracks, outgoing.offset
+        if offset <= tracks.sent[number]:
+            return True
+        if outgoing.narrowed and not outgoing.matches(channel, self._sessions):
+            if tracks.note_skipped(number, offset):
+                self._note_cursor(channel, offset)
+            return True
+        if not self._can_write(channel, number):
+            return False
+        frame = outgoing.frames[channel.format] or outgoing.fill(channel.format)
+        if not self._sessions.write_live(channel.fd, frame):
+            return True  # it was closed over this, and its device will read on when it comes back
+        tracks.note_written(number, offset, self._tick + TIMEOUTS[tracks.tries[number]])
+        self._row[RESENT] += outgoing.resent
+        self._sessions.count_written(channel.user.tenant, 1, len(frame))
+        return True
+
+    def _send_again(self, channel: Channel, number: int) -> None:
+        tracks = self._tracks
+        if self._sessions.is_parked(channel.fd):
+            # The client does not even take it: more of the same would not help. The heartbeat judges.
+            tracks.due[number] = self._tick + TIMEOUTS[tracks.tries[number]]
+        elif not tracks.rewind(number):
+            self._close(channel, Close.ACK_OVERDUE)
+        else:
+            behind = self._behind.get(channel)
+            if behind is None:
+                self._fall_behind(channel, 0)
+            else:
+                self.resume(channel)
+
+    def _fall_behind(self, channel: Channel, latest: int) -> None:
+        behind = self._behind[channel] = _Behind(latest)
+        if self._can_write(channel, self._numbers[channel.fd]):
+            self._enqueue(channel)
+        else:
+            behind.blocked = True
+
+    def _enqueue(self, channel: Channel) -> None:
+        self._queue.append(channel)
+        if self._readers < READERS:
+            self._readers += 1
+            self._spawn(self._read())
+
+    async def _read(self) -> None:
+        """Work on the queue until it is empty."""
+        try:
+            while self._queue:
+                channel = self._queue.popleft()
+                behind = self._behind.get(channel)
+                if behind is not None:
+                    await self._catch_up(channel, behind)
+        finally:
+            self._readers -= 1
+
+    async def _catch_up(self, channel: Channel, behind: _Behind) -> None:
+        """Read what a device lacks and write it, as far as it takes it."""
+        number, sent = self._numbers[channel.fd], self._tracks.sent
+        tenant, uid, after = channel.user.tenant, channel.user.uid, sent[number]
+        bound = self._history.followed(tenant)
+        try:
+            entries = await self._history.read(tenant, uid, after, BATCH)
+        except InboxUnavailable:
+            self._later.append(channel)  # whoever reads it says why
+            return
+        if self._behind.get(channel) is not behind:
+            return  # it is closed, and perhaps another connection of the same device is there
+        if sent[number] < after:
+            self._queue.append(channel)
+            return
+        for entry in entries:
+            if entry.offset > bound:
+                break
+            resent = entry.offset <= self._tracks.highest[number]
+            if not self._write(channel, number, Outgoing(decode_push(entry.payload), entry.offset, resent)):
+                behind.blocked = True
+                return
+            if self._behind.get(channel) is not behind:
+                return  # closed over what was written
+        if len(entries) == BATCH or behind.latest > max(sent[number], bound):
+            self._queue.append(channel)
+        else:
+            del self._behind[channel]

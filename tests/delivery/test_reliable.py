@@ -1,0 +1,334 @@
+"""Devices and logs under everything that can happen to them, against what was promised: nothing lost, all in order.
+
+The machine below has the stream lag behind the log, reads end long after they began, sockets jam, clients vanish, workers
+crash and entries expire, in whatever order hypothesis finds. A device's own program is modelled too: it drops what is not
+above its cursor, and keeps its cursor with its work.
+"""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Coroutine, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from pushgate.codes import Close
+from pushgate.delivery.outgoing import Channel, Outgoing
+from pushgate.delivery.reliable import Reliable
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox.base import EVERYONE, Entry
+from pushgate.messages.formats import FORMATS
+from pushgate.messages.push import Push, decode_push, encode_push
+from pushgate.metrics.rows import Rows
+
+USERS = ("alice", "bob")
+DEVICES = [(uid, device) for uid in USERS for device in ("phone", "tablet")]
+
+
+class FakeChannel:
+    """A connection, and what its client did with what came over it."""
+
+    def __init__(self, fd: int, uid: str, device: str) -> None:
+        self.fd = fd
+        self.format = 0
+        self.device = device
+        self.tags = ()
+        self.user = SimpleNamespace(tenant="acme", uid=uid)
+        self.got: list[int] = []
+        self.acknowledged = 0
+
+
+class Read:
+    """A read of the inbox under way: it sees the log as it was at some moment between its begin and its end."""
+
+    def __init__(self, uid: str, after: int, limit: int) -> None:
+        self.uid, self.after, self.limit = uid, after, limit
+        self.future: asyncio.Future[list[Entry]] = asyncio.Future(loop=LOOP)
+        self.seen: list[Entry] | None = None
+
+
+LOOP = asyncio.new_event_loop()
+
+
+class World(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[Entry] = []
+        self.gone: set[int] = set()
+        self.appended = 0
+        self.meant: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
+        self.stored: dict[tuple[str, str], int] = {}
+        self.handled: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
+        self.start_worker()
+
+    # The world of the worker
+
+    @property
+    def by_fd(self) -> Sequence[FakeChannel | None]:
+        return self.channels
+
+    def start_worker(self) -> None:
+        self.channels: list[FakeChannel | None] = [None] * 16
+        self.position = len(self.log)  # the stream begins behind what is there
+        self.runs: list[tuple[Outgoing, set[FakeChannel]]] = []
+        self.reads: list[Read] = []
+        self.steps: list[tuple[Coroutine[Any, Any, None], asyncio.Future[Any]]] = []
+        self.parked: set[int] = set()
+        rows = Rows(1)
+        self.reliable = Reliable(self, self, self.note_cursor, self.close, self.spawn, rows.row(0))  # type: ignore[arg-type]
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.step(coroutine)
+
+    def step(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            future = coroutine.send(None)
+        except StopIteration:
+            return
+        future._asyncio_future_blocking = False
+        self.steps.append((coroutine, future))
+
+    async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
+        read = Read(uid, after, limit)
+        self.reads.append(read)
+        return await read.future
+
+    def followed(self, tenant: str) -> int:
+        return self.log[self.position - 1].offset if self.position else 0
+
+    def note_cursor(self, channel: FakeChannel, offset: int) -> None:
+        key = channel.user.uid, channel.device
+        assert offset >= self.stored.get(key, 0), "a cursor never goes back"
+        self.stored[key] = offset
+
+    def is_parked(self, fd: int) -> bool:
+        return fd in self.parked
+
+    def serial_of(self, fd: int) -> int:
+        return fd
+
+    def count_written(self, tenant: str, messages: int, size: int) -> None: ...
+
+    def write_live(self, fd: int, frame: bytes) -> bool:
+        channel = self.channels[fd]
+        assert channel is not None
+        payload = frame[2:] if frame[1] < 126 else frame[4:]
+        message = DECODE(payload)
+        offset = message["offset"]
+        assert message.get("resent", False) == (offset in channel.got)
+        assert offset > channel.acknowledged, "what was acknowledged is not sent again"
+        channel.got.append(offset)
+        self.handle(channel, offset)
+        return True
+
+    def handle(self, channel: FakeChannel, offset: int) -> None:
+        """The device's own program."""
+        handled = self.handled[channel.user.uid, channel.device]
+        if not handled or offset > handled[-1]:
+            meant = self.meant[channel.user.uid, channel.device]
+            between = meant[bisect_right(meant, handled[-1] if handled else 0) : bisect_left(meant, offset)]
+            lacking = [each for each in between if each not in self.gone]
+            assert not lacking, f"{lacking} should have come before {offset}"
+            handled.append(offset)
+
+    def close(self, channel: FakeChannel, code: Close) -> None:
+        assert code == Close.ACK_OVERDUE
+        self.end(channel)
+
+    def end(self, channel: FakeChannel) -> None:
+        self.channels[channel.fd] = None
+        self.parked.discard(channel.fd)
+        self.reliable.end(channel)  # type: ignore[arg-type]
+
+    def live(self) -> list[FakeChannel]:
+        return [channel for channel in self.channels if channel is not None]
+
+    # What happens
+
+    @rule(
+        user=st.sampled_from([*USERS, EVERYONE]), device=st.sampled_from([None, None, "phone"]), hole=st.integers(1, 3)
+    )
+    def append(self, user: str, device: str | None, hole: int) -> None:
+        self.appended += hole
+        push = Push("acme", [user] if user else None, f"m{self.appended}", "e", 0, b"1", device=device)
+        self.log.append(Entry("acme", user, self.appended, encode_push(push)))
+        for key in DEVICES:
+            if user in (key[0], EVERYONE) and device in (None, key[1]):
+                self.meant[key].append(self.appended)
+
+    @rule(count=st.integers(70, 400))
+    def append_many(self, count: int) -> None:
+        for _ in range(count):
+            self.append("alice", None, 1)
+
+    @rule(data=st.data())
+    def expire(self, data: st.DataObject) -> None:
+        if self.log:
+            self.gone.add(data.draw(st.sampled_from(self.log)).offset)
+
+    @rule(count=st.integers(1, 100))
+    def bring(self, count: int) -> None:
+        """The stream brings the next entries; those that expired first do not come."""
+        for entry in self.log[self.position : self.position + count]:
+            self.position += 1
+            if entry.offset in self.gone:
+                continue
+            outgoing = Outgoing(decode_push(entry.payload), entry.offset)
+            if entry.uid == EVERYONE:
+                self.runs.append((outgoing, set(self.live())))
+                continue
+            for channel in self.live():
+                if channel.user.uid == entry.uid:
+                    for run, waiting in self.runs:
+                        if channel in waiting:
+                            waiting.discard(channel)
+                            self.offer(channel, run)
+                    self.offer(channel, outgoing)
+
+    def offer(self, channel: FakeChannel, outgoing: Outgoing) -> None:
+        if self.channels[channel.fd] is channel:
+            self.reliable.offer(channel, outgoing)  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.runs)
+    @rule(count=st.integers(1, 4))
+    def continue_fan_out(self, count: int) -> None:
+        """The slice of a push to everyone, as FanOut has it: one run after the other."""
+        outgoing, waiting = self.runs[0]
+        for channel in sorted(waiting, key=lambda channel: channel.fd)[:count]:
+            waiting.discard(channel)
+            self.offer(channel, outgoing)
+        if not waiting:
+            self.runs.pop(0)
+
+    @precondition(lambda self: self.reads)
+    @rule(data=st.data())
+    def look(self, data: st.DataObject) -> None:
+        """A read takes its sight of the log, and ends later."""
+        read = data.draw(st.sampled_from(self.reads))
+        if read.seen is None:
+            self.see(read)
+
+    def see(self, read: Read) -> None:
+        found = [
+            entry
+            for entry in self.log
+            if entry.uid in (read.uid, EVERYONE) and entry.offset > read.after and entry.offset not in self.gone
+        ]
+        read.seen = found[: read.limit]
+
+    @precondition(lambda self: self.reads)
+    @rule(data=st.data(), fails=st.integers(0, 9))
+    def end_read(self, data: st.DataObject, fails: int) -> None:
+        read = data.draw(st.sampled_from(self.reads))
+        self.finish(read, fails == 9)
+
+    def finish(self, read: Read, fails: bool = False) -> None:
+        self.reads.remove(read)
+        if fails:
+            read.future.set_exception(InboxUnavailable("away"))
+        else:
+            if read.seen is None:
+                self.see(read)
+            read.future.set_result(read.seen or [])
+        coroutine, _ = next(pair for pair in self.steps if pair[1] is read.future)
+        self.steps = [pair for pair in self.steps if pair[1] is not read.future]
+        self.step(coroutine)
+
+    @rule(key=st.sampled_from(DEVICES), own=st.booleans())
+    def connect(self, key: tuple[str, str], own: bool) -> None:
+        """A device connects, and takes the place of its older connection; with its own cursor, or with the server's."""
+        for channel in self.live():
+            if (channel.user.uid, channel.device) == key:
+                self.end(channel)
+        fd = next(fd for fd, channel in enumerate(self.channels) if channel is None and fd > 2)
+        channel = FakeChannel(fd, *key)
+        cursor = self.stored.setdefault(key, 0)
+        if own and self.handled[key]:
+            cursor = self.stored[key] = max(cursor, self.handled[key][-1])
+        channel.acknowledged = cursor
+        self.channels[fd] = channel
+        self.reliable.begin(channel, cursor)  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.live())
+    @rule(data=st.data())
+    def vanish(self, data: st.DataObject) -> None:
+        self.end(data.draw(st.sampled_from(self.live())))
+
+    @precondition(lambda self: any(channel.got for channel in self.live()))
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        channel = data.draw(st.sampled_from([channel for channel in self.live() if channel.got]))
+        self.acknowledge_up_to(channel, data.draw(st.sampled_from(channel.got)))
+
+    def acknowledge_up_to(self, channel: FakeChannel, offset: int) -> None:
+        channel.acknowledged = max(channel.acknowledged, offset)
+        self.reliable.acknowledge(channel, offset)  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.live())
+    @rule(data=st.data())
+    def jam(self, data: st.DataObject) -> None:
+        self.parked.add(data.draw(st.sampled_from(self.live())).fd)
+
+    @precondition(lambda self: self.parked)
+    @rule(data=st.data())
+    def unjam(self, data: st.DataObject) -> None:
+        fd = data.draw(st.sampled_from(sorted(self.parked)))
+        self.parked.discard(fd)
+        channel = self.channels[fd]
+        assert channel is not None
+        self.reliable.resume(channel)  # type: ignore[arg-type]
+
+    @rule(ticks=st.sampled_from([1, 5, 30, 300]))
+    def wait(self, ticks: int) -> None:
+        for _ in range(ticks):
+            self.reliable.tick()
+
+    @rule(late=st.booleans())
+    def crash(self, late: bool) -> None:
+        """The worker dies; the cursors that it had not stored yet are lost."""
+        for coroutine, _ in self.steps:
+            coroutine.close()
+        if late:
+            for key, offset in self.stored.items():
+                self.stored[key] = next((each for each in self.handled[key] if each <= offset), 0)
+        self.start_worker()
+
+    def teardown(self) -> None:
+        """All is well again: everybody gets everything."""
+        for key in DEVICES:
+            if not any((channel.user.uid, channel.device) == key for channel in self.live()):
+                self.connect(key, True)
+        for fd in sorted(self.parked):
+            self.parked.discard(fd)
+            self.reliable.resume(self.channels[fd])  # type: ignore[arg-type]
+        for _ in range(2000):
+            self.bring(1000)
+            while self.runs:
+                self.continue_fan_out(10)
+            while self.reads:
+                self.finish(self.reads[0])
+            for channel in self.live():
+                if channel.got and max(channel.got) > channel.acknowledged:
+                    self.acknowledge_up_to(channel, max(channel.got))
+            self.reliable.tick()
+            if not self.reads and not self.steps and all(self.has_all(channel) for channel in self.live()):
+                break
+        for channel in self.live():
+            assert self.has_all(channel), (channel.user.uid, channel.device)
+            handled = self.handled[channel.user.uid, channel.device]
+            assert handled == sorted(set(handled))
+        assert not self.reliable._behind
+        for coroutine, _ in self.steps:
+            coroutine.close()
+
+    def has_all(self, channel: FakeChannel) -> bool:
+        key = channel.user.uid, channel.device
+        return set(self.meant[key]) - self.gone <= set(self.handled[key])
+
+
+DECODE: Callable[[bytes], dict[str, Any]] = __import__("json").loads
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
