@@ -1,8 +1,8 @@
 """Devices and logs under everything that can happen to them, against what was promised: nothing lost, all in order.
 
-The machine below has the stream lag behind the log, reads end long after they began, sockets jam, clients vanish, workers
-crash and entries expire, in whatever order hypothesis finds. A device's own program is modelled too: it drops what is not
-above its cursor, and keeps its cursor with its work.
+The machine below has the stream lag behind the log, reads end long after they began, sockets jam, clients vanish,
+workers crash and entries expire, in whatever order hypothesis finds. A device's own program is modelled too: it drops
+what is not above its cursor, and keeps its cursor with its work.
 """
 
 import asyncio
@@ -13,14 +13,13 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from pushgate.codes import Close
-from pushgate.delivery.outgoing import Channel, Outgoing
+from pushgate.delivery.outgoing import Outgoing
 from pushgate.delivery.reliable import Reliable
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import EVERYONE, Entry
-from pushgate.messages.formats import FORMATS
 from pushgate.messages.push import Push, decode_push, encode_push
 from pushgate.metrics.rows import Rows
 
@@ -78,7 +77,7 @@ class World(RuleBasedStateMachine):
         self.steps: list[tuple[Coroutine[Any, Any, None], asyncio.Future[Any]]] = []
         self.parked: set[int] = set()
         rows = Rows(1)
-        self.reliable = Reliable(self, self, self.note_cursor, self.close, self.spawn, rows.row(0))  # type: ignore[arg-type]
+        self.reliable = Reliable(self, self, self, self.close, self.spawn, rows.row(0))  # type: ignore[arg-type]
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.step(coroutine)
@@ -99,7 +98,11 @@ class World(RuleBasedStateMachine):
     def followed(self, tenant: str) -> int:
         return self.log[self.position - 1].offset if self.position else 0
 
-    def note_cursor(self, channel: FakeChannel, offset: int) -> None:
+    def epoch(self, tenant: str) -> str:
+        return "one"
+
+    def note(self, channel: FakeChannel, offset: int, epoch: str) -> None:
+        assert epoch == "one"
         key = channel.user.uid, channel.device
         assert offset >= self.stored.get(key, 0), "a cursor never goes back"
         self.stored[key] = offset
@@ -277,9 +280,7 @@ class World(RuleBasedStateMachine):
     def unjam(self, data: st.DataObject) -> None:
         fd = data.draw(st.sampled_from(sorted(self.parked)))
         self.parked.discard(fd)
-        channel = self.channels[fd]
-        assert channel is not None
-        self.reliable.resume(channel)  # type: ignore[arg-type]
+        self.reliable.resume(fd)
 
     @rule(ticks=st.sampled_from([1, 5, 30, 300]))
     def wait(self, ticks: int) -> None:
@@ -303,7 +304,7 @@ class World(RuleBasedStateMachine):
                 self.connect(key, True)
         for fd in sorted(self.parked):
             self.parked.discard(fd)
-            self.reliable.resume(self.channels[fd])  # type: ignore[arg-type]
+            self.reliable.resume(fd)
         for _ in range(2000):
             self.bring(1000)
             while self.runs:

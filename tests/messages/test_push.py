@@ -22,7 +22,6 @@ pushes = st.builds(
     qos=st.sampled_from(["live", "reliable"]),
     ttl=st.integers(0, 2**31),
     collapse=st.none() | st.text(),
-    offset=st.integers(0, 2**53),
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from math import ceil
 
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
+from pushgate.delivery.reliable import Reliable
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import DROPPED, PUSH_TO_WRITE
 from pushgate.metrics.rows import Row, observe
@@ -45,11 +46,13 @@ class FanOut:
         row: Row,
         call_soon: Callable[[Callable[[], None]], object],
         call_later: Callable[..., object],
+        reliable: Reliable | None = None,
     ) -> None:
         self._sessions = sessions
         self._row = row
         self._call_soon = call_soon
         self._call_later = call_later
+        self._reliable = reliable
         self._runs: deque[_Run] = deque()
         self._pending = 0
 
@@ -63,6 +66,8 @@ class FanOut:
         size = len(outgoing.push.data)
         if self._pending + size > PENDING_BOUND:
             self._row[DROPPED["fan_out_full"]] += 1
+            if outgoing.offset and self._reliable is not None:
+                self._hold(outgoing, self._reliable)
             return
         self._pending += size
         if outgoing.push.spread > 0:
@@ -78,6 +83,12 @@ class FanOut:
             if channel.fd >= run.position and channel.fd not in run.early:
                 self._write(run, (channel,))
                 run.early.add(channel.fd)
+
+    def _hold(self, outgoing: Outgoing, reliable: Reliable) -> None:
+        """Leave an entry to the inbox: the devices of its tenant read it there."""
+        for channel in self._sessions.by_fd:
+            if channel is not None and channel.device is not None and channel.user.tenant == outgoing.push.tenant:
+                reliable.hold(channel, outgoing.offset)
 
     def _continue(self) -> None:
         if self._write_slice(self._runs[0], SLICE):
@@ -114,10 +125,15 @@ class FanOut:
         outgoing, early = run.outgoing, run.early
         frames, tenant, narrowed = outgoing.frames, outgoing.push.tenant, outgoing.narrowed
         write = self._sessions.write_live
+        reliable = self._reliable if outgoing.offset else None
         delivered = counted = sent = 0
         number, frame = -1, b""  # of the format written last: neighbours mostly share one
         for channel in channels:
             if channel is None or channel.user.tenant != tenant:
+                continue
+            if reliable is not None and channel.device is not None:
+                if channel.fd not in early:
+                    reliable.offer(channel, outgoing)
                 continue
             if narrowed and not outgoing.matches(channel, self._sessions):
                 continue

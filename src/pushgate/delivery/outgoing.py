@@ -19,6 +19,10 @@ class User(Protocol):
     def tenant(self) -> str:
         """The tenant it belongs to."""
 
+    @property
+    def uid(self) -> str:
+        """Its name there."""
+
 
 class Channel(Protocol):
     """What delivery needs of one connection."""
@@ -59,8 +63,9 @@ class Sessions(Protocol):
 class Outgoing:
     """A push and its bytes. `narrowed` tells whether `matches` has to be asked at all.
 
-    A reliable one has an `offset`, 0 stands for a live one; `resent` says that the client may have seen it. `frames` has the push by the number of a format, None until a session of that format wants it: `fill` then puts
-    it there. Loops over sessions ask `frames` themselves, since a call for each would cost as much as the rest.
+    A reliable one has an `offset`, 0 stands for a live one; `resent` says that the client may have seen it. `frames`
+    has the push by the number of a format, None until a session of that format wants it: `fill` then puts it there.
+    Loops over sessions ask `frames` themselves, since a call for each would cost as much as the rest.
     """
 
     __slots__ = ("_device", "_except", "_tags", "frames", "narrowed", "offset", "push", "resent")

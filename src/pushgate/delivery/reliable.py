@@ -1,16 +1,16 @@
 """Reliable messages on their way to devices: each gets those of its user's and its tenant's logs, all, and in order.
 
 A device is either *with the stream*: what the inbox brings is written at once, as long as its window has room and its
-socket takes it; or it is *behind*: what it lacks is read from the inbox, and what the stream brings meanwhile is only noted
-(`latest`). So nothing waits in memory for a slow client.
+socket takes it; or it is *behind*: what it lacks is read from the inbox, and what the stream brings meanwhile is only
+noted (`latest`). So nothing waits in memory for a slow client.
 
 Why nothing is lost or out of order where history meets the stream. Let B be what the inbox has followed
-(`Inbox.followed`) when a read after `sent` begins. Every entry up to B was stored before the read, so the read shows it;
-every entry beyond B is brought by the stream after that moment, so it is either noted in `latest` while the device is behind,
-or written once it is not. From a read only entries up to B are written: beyond it the two logs of a device may have been
-read at different moments, and one could overtake another. When the read has nothing more up to B, and nothing beyond
-what was written is noted, the device is with the stream: all up to B is written, and the next that the stream brings is
-beyond B. What both bring is written once, since nothing at or below `sent` is ever written.
+(`Inbox.followed`) when a read after `sent` begins. Every entry up to B was stored before the read, so the read shows
+it; every entry beyond B is brought by the stream after that moment, so it is either noted in `latest` while the
+device is behind, or written once it is not. From a read only entries up to B are written: beyond it the two logs of a
+device may have been read at different moments, and one could overtake another. When the read has nothing more up to
+B, and nothing beyond what was written is noted, the device is with the stream: all up to B is written, and the next
+that the stream brings is beyond B. What both bring is written once, since nothing at or below `sent` is ever written.
 
 While a read is under way `sent` may only grow (an acknowledgement further than a resend had come); if it went back
 (a resend), what was read is thrown away, as it begins too late.
@@ -49,12 +49,15 @@ class History(Protocol):
     def followed(self, tenant: str) -> int:
         """See Inbox."""
 
+    def epoch(self, tenant: str) -> str:
+        """See Inbox."""
 
-class NoteCursor(Protocol):
-    """Is told that a device's cursor moved."""
 
-    def __call__(self, channel: Channel, offset: int) -> None:
-        """Have it stored soon."""
+class CursorNotes(Protocol):
+    """Who stores cursors."""
+
+    def note(self, channel: Channel, offset: int, epoch: str) -> None:
+        """A device has everything up to an offset of an epoch: store that soon."""
 
 
 class _Behind:
@@ -74,19 +77,20 @@ class Reliable:
         self,
         sessions: Sessions,
         history: History,
-        note_cursor: NoteCursor,
+        cursors: CursorNotes,
         close: Callable[[Channel, Close], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         row: Row,
     ) -> None:
         self._sessions = sessions
         self._history = history
-        self._note_cursor = note_cursor
+        self._cursors = cursors
         self._close = close
         self._spawn = spawn
         self._row = row
         self._tracks = Tracks()
         self._numbers = array("I", bytes(4096))  # by descriptor
+        self._epochs: dict[str, str] = {}  # of the tenants with a device, as their cursors are of
         self._behind: dict[Channel, _Behind] = {}
         self._queue: deque[Channel] = deque()
         self._later: list[Channel] = []
@@ -101,12 +105,14 @@ class Reliable:
         fd = channel.fd
         if fd >= len(self._numbers):
             self._numbers.frombytes(bytes((fd + 1024 - len(self._numbers)) * self._numbers.itemsize))
+        tenant = channel.user.tenant
+        self._epochs.setdefault(tenant, self._history.epoch(tenant))
         self._numbers[fd] = self._tracks.begin(cursor)
         self._fall_behind(channel, 0)
 
     def end(self, channel: Channel) -> None:
         """Let go of a connection that was closed, with a device or not."""
-        number = self._numbers[channel.fd] if channel.fd < len(self._numbers) else NONE
+        number = self._number_of(channel)
         if number != NONE:
             self._numbers[channel.fd] = NONE
             self._tracks.end(number)
@@ -121,18 +127,20 @@ class Reliable:
 
     def offer(self, channel: Channel, outgoing: Outgoing) -> None:
         """Write what the stream brought to a device, or note it."""
+        if channel in self._behind or not self._write(channel, self._numbers[channel.fd], outgoing):
+            self.hold(channel, outgoing.offset)
+
+    def hold(self, channel: Channel, offset: int) -> None:
+        """Note that there is an entry for a device without writing it: it is read from the inbox."""
         behind = self._behind.get(channel)
-        if behind is not None:
-            behind.latest = max(behind.latest, outgoing.offset)
-        elif not self._write(channel, self._numbers[channel.fd], outgoing):
-            self._fall_behind(channel, outgoing.offset)
+        if behind is None:
+            self._fall_behind(channel, offset)
+        else:
+            behind.latest = max(behind.latest, offset)
 
     def acknowledge(self, channel: Channel, offset: int) -> None:
-        """Take an acknowledgement. Raises MessageError for one beyond what was sent, or from a connection without inbox."""
-        number = self._numbers[channel.fd] if channel.device is not None else NONE
-        if number == NONE:
-            raise MessageError("no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset")
-        tracks = self._tracks
+        """Take an acknowledgement. Raises MessageError for one beyond what was sent."""
+        number, tracks = self._numbers[channel.fd], self._tracks
         if not 0 <= offset <= tracks.highest[number]:
             raise MessageError(
                 "bad_offset",
@@ -141,19 +149,29 @@ class Reliable:
             )
         self._row[ACKNOWLEDGED] += 1
         if tracks.acknowledge(number, offset, self._tick + TIMEOUTS[0]):
-            self._note_cursor(channel, tracks.acknowledged[number])
-            self.resume(channel)
+            self._cursors.note(channel, tracks.acknowledged[number], self._epochs[channel.user.tenant])
+            if self._behind:
+                self.resume(channel.fd)
 
-    def resume(self, channel: Channel) -> None:
-        """Go on with a device that waited for its client, now that it took or acknowledged something."""
-        behind = self._behind.get(channel)
-        if behind is not None and behind.blocked and self._can_write(channel, self._numbers[channel.fd]):
+    def resume(self, fd: int) -> None:
+        """Go on with a device that waited for its client, now that its socket took or it acknowledged something."""
+        channel = self._sessions.by_fd[fd]
+        behind = self._behind.get(channel) if channel is not None else None
+        if (
+            channel is not None
+            and behind is not None
+            and behind.blocked
+            and self._can_write(channel, self._numbers[fd])
+        ):
             behind.blocked = False
             self._enqueue(channel)
 
     def tick(self) -> None:
         """Count one tick, and send again to the next devices what is overdue."""
         self._tick += 1
+        for tenant, epoch in tuple(self._epochs.items()):
+            if self._history.epoch(tenant) != epoch:
+                self._end_epoch(tenant)
         later, self._later = self._later, []
         for channel in later:
             self._enqueue(channel)
@@ -162,12 +180,22 @@ class Reliable:
         for fd in range(self._position, stop):
             number = numbers[fd]
             if number and 0 < due[number] <= self._tick:
-                channel = by_fd[fd]
-                assert channel is not None
-                self._send_again(channel, number)
+                late = by_fd[fd]
+                assert late is not None
+                self._send_again(late, number)
         self._position = stop if stop < len(numbers) else 0
 
+    def _end_epoch(self, tenant: str) -> None:
+        """The logs of a tenant are others now: its devices come back, and learn that by the new epoch."""
+        for channel in tuple(self._sessions.by_fd):
+            if channel is not None and channel.user.tenant == tenant and self._number_of(channel) != NONE:
+                self._close(channel, Close.GOING_AWAY)
+        del self._epochs[tenant]
+
     # Inside
+
+    def _number_of(self, channel: Channel) -> int:
+        return self._numbers[channel.fd] if channel.device is not None and channel.fd < len(self._numbers) else NONE
 
     def _can_write(self, channel: Channel, number: int) -> bool:
         return self._tracks.has_room(number) and not self._sessions.is_parked(channel.fd)
@@ -179,7 +207,7 @@ class Reliable:
             return True
         if outgoing.narrowed and not outgoing.matches(channel, self._sessions):
             if tracks.note_skipped(number, offset):
-                self._note_cursor(channel, offset)
+                self._cursors.note(channel, offset, self._epochs[channel.user.tenant])
             return True
         if not self._can_write(channel, number):
             return False
@@ -203,7 +231,7 @@ class Reliable:
             if behind is None:
                 self._fall_behind(channel, 0)
             else:
-                self.resume(channel)
+                self.resume(channel.fd)
 
     def _fall_behind(self, channel: Channel, latest: int) -> None:
         behind = self._behind[channel] = _Behind(latest)

@@ -5,17 +5,30 @@ from collections.abc import Callable, Sequence
 
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
+from pushgate.delivery.reliable import Reliable
+from pushgate.inbox.base import EVERYONE, Entry
 from pushgate.messages.push import decode_push
 from pushgate.metrics.catalogue import BUS_LAG, PUSH_TO_WRITE
 from pushgate.metrics.rows import Row, observe
 
 
 class Router:
-    """Delivers what the bus brings. `receive` is given to the bus, `hear` takes what is no push."""
+    """Delivers what the bus and the inbox bring: `receive` is given to the one, `bring` to the other.
 
-    def __init__(self, sessions: Sessions, fanout: FanOut, row: Row, hear: Callable[[bytes], None]) -> None:
+    `hear` takes what comes over the bus and is no push.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        fanout: FanOut,
+        row: Row,
+        hear: Callable[[bytes], None],
+        reliable: Reliable | None = None,
+    ) -> None:
         self._sessions = sessions
         self._fanout = fanout
+        self._reliable = reliable
         self._row = row
         self._hear = hear
 
@@ -40,11 +53,28 @@ class Router:
         if outgoing is not None:
             observe(self._row, PUSH_TO_WRITE, time.time() - push.time / 1000)
 
+    def bring(self, entry: Entry) -> None:
+        """Deliver what the inbox brings: at once to a user's connections, in slices to everyone's."""
+        if entry.uid == EVERYONE:
+            self._fanout.start(Outgoing(decode_push(entry.payload), entry.offset))
+            return
+        channels = self._sessions.find(entry.tenant, entry.uid)
+        if channels:
+            outgoing = Outgoing(decode_push(entry.payload), entry.offset)
+            self._deliver(outgoing, channels)
+            observe(self._row, PUSH_TO_WRITE, time.time() - outgoing.push.time / 1000)
+
     def _deliver(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
         frames = outgoing.frames
         write = self._sessions.write_live
         delivered = sent = 0
+        reliable = self._reliable if outgoing.offset else None
         for channel in channels:
+            if reliable is not None and channel.device is not None:
+                if self._fanout.busy:
+                    self._fanout.catch_up(channel)
+                reliable.offer(channel, outgoing)
+                continue
             if outgoing.narrowed and not outgoing.matches(channel, self._sessions):
                 continue
             if self._fanout.busy:

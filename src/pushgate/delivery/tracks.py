@@ -6,9 +6,9 @@
 An acknowledgement is cumulative and legal up to `highest`. One that reaches `highest` while nothing is to be sent again
 moves `acknowledged` to `sent`: past what was skipped behind the last message written.
 
-How many messages are on the way cannot be known from offsets, which have holes. So they are counted in two parts, up to a
-mark and beyond it: what is acknowledged up to the mark clears the first part. The sum is never too low, and half a window
-is free again at the latest when half of it is acknowledged.
+How many messages are on the way cannot be known from offsets, which have holes. So they are counted in two parts, up
+to a mark and beyond it: what is acknowledged up to the mark clears the first part. The sum is never too low, and half a
+window is free again at the latest when half of it is acknowledged.
 """
 
 from array import array
@@ -69,7 +69,7 @@ class Tracks:
             self.due[number] = due
 
     def note_skipped(self, number: int, offset: int) -> bool:
-        """The message with this offset, above `sent`, is not for the device; returns whether the cursor moved past it."""
+        """The message with this offset, above `sent`, is not for the device; returns whether its cursor moved past."""
         idle = self.acknowledged[number] == self.sent[number]
         self.sent[number] = offset
         if idle:

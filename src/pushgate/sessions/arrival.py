@@ -9,8 +9,9 @@ class Arrival(Struct, array_like=True, gc=False):
     """A connection whose token was checked.
 
     `expires` is in seconds since 1970, 0 for never. `address` is 16 bytes (IPv4 mapped into IPv6). `greeting` is what
-    the owner writes before `welcome`: the 101 answer, or nothing when the lobby wrote it. `surplus` was read behind the
-    handshake. `cursor`, `epoch` and `start` ask for an inbox. `format` is the number of its messages' format.
+    the owner writes before `welcome`: the 101 answer, or nothing when the lobby wrote it. `surplus` was read behind
+    the handshake. `cursor`, `epoch` and `start` ask for an inbox. `format` is the number of its messages' format.
+    `missed` is found out by the owner: something after the client's cursor may be gone.
     """
 
     tenant: str
@@ -26,6 +27,7 @@ class Arrival(Struct, array_like=True, gc=False):
     greeting: bytes = b""
     surplus: bytes = b""
     format: int = 0
+    missed: bool = False
 
 
 _encoder = msgpack.Encoder()

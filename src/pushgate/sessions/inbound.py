@@ -121,9 +121,11 @@ class Inbound:
                 case Refresh():
                     self._refresh(session, message.token)
                 case Ack():
-                    raise MessageError(
-                        "no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset"
-                    )
+                    if session.device is None or self._sessions.devices is None:
+                        raise MessageError(
+                            "no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset"
+                        )
+                    self._sessions.devices.acknowledge(session, message.offset)
                 case Connect():
                     raise MessageError("connected", "this connection is connected already", "type")
                 case _:

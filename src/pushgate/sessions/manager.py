@@ -4,6 +4,7 @@ import secrets
 import sys
 import time
 from itertools import count
+from typing import Protocol
 
 from msgspec import UNSET
 
@@ -46,10 +47,24 @@ ABNORMAL = "1006"
 """How a connection that went without a close frame is counted (RFC 6455 section 7.1.5)."""
 
 
+class Devices(Protocol):
+    """Who brings reliable messages to the sessions that name a device."""
+
+    def begin(self, channel: ChannelSession, cursor: int) -> None:
+        """A device was welcomed; its client has everything up to `cursor`."""
+
+    def end(self, channel: ChannelSession) -> None:
+        """A device's session is closed."""
+
+    def acknowledge(self, channel: ChannelSession, offset: int) -> None:
+        """A device has everything up to an offset. Raises MessageError."""
+
+
 class SessionManager:
     """The sessions of one worker, by user and by descriptor.
 
-    `handler` is who reads from them (it needs the manager, so it is set once both exist). `by_fd` is indexed by
+    `handler` is who reads from them, `devices` who brings reliable messages to those that name a device, None on a node
+    without an inbox (they need the manager, so they are set once both exist). `by_fd` is indexed by
     descriptor and None where there is no session.
     """
 
@@ -66,6 +81,7 @@ class SessionManager:
         self.columns = Columns()
         self.agents = Agents()
         self.handler: Handler
+        self.devices: Devices | None = None
         self.tick = 0
         self._poller = poller
         self._write = poller.write
@@ -112,6 +128,8 @@ class SessionManager:
         self._row[CONNECTIONS] += 1
         self._row[OPENED] += 1
         self._poller.add(fd, self.handler)
+        devices = self.devices if arrival.device is not None else None
+        has_inbox = devices is not None
         welcome = Welcome(
             session=show_session(serial),
             user=arrival.uid,
@@ -119,8 +137,13 @@ class SessionManager:
             ping=self._config.ping_interval,
             limits=self._limits,
             device=UNSET if arrival.device is None else arrival.device,
+            missed=arrival.missed if has_inbox else UNSET,
+            cursor=arrival.cursor if has_inbox and arrival.cursor is not None else UNSET,
+            epoch=arrival.epoch if has_inbox and arrival.epoch is not None else UNSET,
         )
         self._write(fd, arrival.greeting + FORMATS[session.format].frame(welcome))
+        if devices is not None:
+            devices.begin(session, arrival.cursor or 0)
         return session
 
     def send(self, session: ChannelSession, message: FromServer) -> None:
@@ -160,6 +183,10 @@ class SessionManager:
     def serial_of(self, fd: int) -> int:
         """Return the number that the id of the session on a descriptor shows."""
         return self.columns.serial[fd]
+
+    def is_parked(self, fd: int) -> bool:
+        """Whether bytes wait for the client on a descriptor to take them."""
+        return self._poller.is_parked(fd)
 
     def write_live(self, fd: int, frame: bytes) -> bool:
         """Write a live message to the session on a descriptor.
@@ -243,6 +270,8 @@ class SessionManager:
             return False
         self.by_fd[session.fd] = None
         session.reader = None
+        if session.device is not None and self.devices is not None:
+            self.devices.end(session)
         user = session.user
         user.channels = tuple(channel for channel in user.channels if channel is not session)
         tenant = self._tenants[user.tenant]

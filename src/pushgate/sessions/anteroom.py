@@ -1,0 +1,143 @@
+"""The anteroom: where a device's connection waits, its token checked, until its cursor is known and stored.
+
+What arrives while one group is served forms the next: a storm of devices costs the inbox a few large requests. A
+connection here is not on the poller; whether its client is still there shows when it is let in.
+"""
+
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+from pushgate.codes import Close
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox.base import Cursor, Device
+from pushgate.metrics.catalogue import LOBBY, REFUSED
+from pushgate.metrics.rows import Row
+from pushgate.sessions.arrival import Arrival
+from pushgate.sockets.poller import Poller
+from pushgate.wire.frames import encode_close
+
+GROUP = 512
+"""Devices whose cursors are asked for at once."""
+FRESH = 86400
+"""Seconds after which a cursor is stored again when its device shows up: forgotten is who is not seen for long."""
+
+
+class Logs(Protocol):
+    """What is asked of the inbox."""
+
+    def epoch(self, tenant: str) -> str:
+        """See Inbox."""
+
+    async def newest(self, tenant: str) -> int:
+        """See Inbox."""
+
+
+class Cursors(Protocol):
+    """The cursors of this worker's devices, those that are not stored yet among them."""
+
+    async def load(self, devices: Sequence[Device]) -> list[Cursor | None]:
+        """Return them. Raises InboxUnavailable."""
+
+    async def store(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
+        """Store them, durably. Raises InboxUnavailable."""
+
+
+class Anteroom:
+    """The anteroom of one worker. `take(fd, arrival)` makes a session of a connection once its cursor is known."""
+
+    def __init__(
+        self,
+        logs: Logs,
+        cursors: Cursors,
+        take: Callable[[int, Arrival], None],
+        poller: Poller,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        row: Row,
+    ) -> None:
+        self._logs = logs
+        self._cursors = cursors
+        self._take = take
+        self._poller = poller
+        self._spawn = spawn
+        self._row = row
+        self._waiting: list[tuple[int, Arrival]] = []
+        self._serving = False
+        self._closed = False
+
+    def admit(self, fd: int, arrival: Arrival) -> None:
+        """Take in a connection that names a device; its descriptor is on no poller."""
+        self._row[LOBBY] += 1
+        self._waiting.append((fd, arrival))
+        if self._closed:
+            self._refuse_all(self._waiting, Close.GOING_AWAY)
+        elif not self._serving:
+            self._serving = True
+            self._spawn(self._serve())
+
+    def empty(self) -> None:
+        """Turn everybody away, and who still comes: the worker stops."""
+        self._closed = True
+        self._refuse_all(self._waiting, Close.GOING_AWAY)
+
+    async def _serve(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                try:
+                    await self._find_places(group)
+                except InboxUnavailable:
+                    self._refuse_all(group, Close.OVERLOADED)
+                    continue
+                if self._closed:
+                    self._refuse_all(group, Close.GOING_AWAY)
+                for fd, arrival in group:
+                    self._row[LOBBY] -= 1
+                    self._take(fd, arrival)
+        finally:
+            self._serving = False
+
+    async def _find_places(self, group: list[tuple[int, Arrival]]) -> None:
+        """Give each arrival the cursor it begins at, stored before anybody is told of it."""
+        devices = [Device(arrival.tenant, arrival.uid, arrival.device or "") for _, arrival in group]
+        newest: dict[str, int] = {}
+        for _, arrival in group:
+            if arrival.tenant not in newest and (arrival.cursor is not None or arrival.start == "now"):
+                newest[arrival.tenant] = await self._logs.newest(arrival.tenant)
+        stored = await self._cursors.load(devices)
+        fresh: dict[Device, tuple[int, str]] = {}
+        for (_, arrival), device, cursor in zip(group, devices, stored, strict=True):
+            epoch = self._logs.epoch(arrival.tenant)
+            place, missed = find_place(arrival, cursor, epoch, newest.get(arrival.tenant, 0))
+            arrival.cursor, arrival.epoch, arrival.missed = place, epoch, missed
+            known = cursor is not None and (cursor.offset, cursor.epoch) == (place, epoch)
+            if not known or (cursor is not None and time.time() - cursor.stored > FRESH):
+                fresh[device] = place, epoch
+        if fresh:
+            await self._cursors.store(fresh)
+
+    def _refuse_all(self, group: list[tuple[int, Arrival]], code: Close) -> None:
+        for fd, arrival in group:
+            self._row[LOBBY] -= 1
+            self._row[REFUSED["inbox" if code == Close.OVERLOADED else "overloaded"]] += 1
+            self._poller.add(fd, self._poller)
+            self._poller.finish(fd, arrival.greeting + encode_close(code))
+        group.clear()
+
+
+def find_place(arrival: Arrival, stored: Cursor | None, epoch: str, newest: int) -> tuple[int, bool]:
+    """Return the cursor that a device begins at, and whether something after its own cursor may be gone.
+
+    The larger holds of what is stored and what the client says; either is good only in the epoch it is of, and the
+    client's only up to the newest offset. A device that has neither begins as it asked (`from`), one whose cursors are
+    not good any more with what is still kept.
+    """
+    is_good = arrival.cursor is not None and arrival.epoch in (None, epoch) and arrival.cursor <= newest
+    is_stored = stored is not None and stored.epoch == epoch
+    missed = (arrival.cursor is not None and not is_good) or (stored is not None and not is_stored and not is_good)
+    places = [stored.offset] if stored is not None and is_stored else []
+    if arrival.cursor is not None and is_good:
+        places.append(arrival.cursor)
+    if not places:
+        places.append(newest if arrival.start == "now" and not missed else 0)
+    return max(places), missed
