@@ -7,10 +7,11 @@ what is not above its cursor, and keeps its cursor with its work.
 
 import asyncio
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -18,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from pushgate.codes import Close
 from pushgate.delivery.outgoing import Outgoing
 from pushgate.delivery.reliable import Reliable
-from pushgate.errors import InboxUnavailable
+from pushgate.delivery.tracks import TRIES, WINDOW
+from pushgate.errors import InboxUnavailable, MessageError
 from pushgate.inbox.base import EVERYONE, Entry
 from pushgate.messages.push import Push, decode_push, encode_push
 from pushgate.metrics.rows import Rows
@@ -33,9 +35,9 @@ class FakeChannel:
     def __init__(self, fd: int, uid: str, device: str) -> None:
         self.fd = fd
         self.format = 0
-        self.device = device
-        self.tags = ()
-        self.user = SimpleNamespace(tenant="acme", uid=uid)
+        self.device: Any = device
+        self.tags: tuple[str, ...] = ()
+        self.user: Any = SimpleNamespace(tenant="acme", uid=uid)
         self.got: list[int] = []
         self.acknowledged = 0
 
@@ -58,6 +60,7 @@ class World(RuleBasedStateMachine):
         self.log: list[Entry] = []
         self.gone: set[int] = set()
         self.appended = 0
+        self.current_epoch = "one"
         self.meant: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
         self.stored: dict[tuple[str, str], int] = {}
         self.handled: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
@@ -77,7 +80,7 @@ class World(RuleBasedStateMachine):
         self.steps: list[tuple[Coroutine[Any, Any, None], asyncio.Future[Any]]] = []
         self.parked: set[int] = set()
         rows = Rows(1)
-        self.reliable = Reliable(self, self, self, self.close, self.spawn, rows.row(0))  # type: ignore[arg-type]
+        self.reliable = Reliable(self, self, self, self.close, self.spawn, rows.row(0))
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         self.step(coroutine)
@@ -99,16 +102,19 @@ class World(RuleBasedStateMachine):
         return self.log[self.position - 1].offset if self.position else 0
 
     def epoch(self, tenant: str) -> str:
-        return "one"
+        return self.current_epoch
 
-    def note(self, channel: FakeChannel, offset: int, epoch: str) -> None:
-        assert epoch == "one"
+    def note(self, channel: Any, offset: int, epoch: str) -> None:
+        assert epoch == self.current_epoch
         key = channel.user.uid, channel.device
         assert offset >= self.stored.get(key, 0), "a cursor never goes back"
         self.stored[key] = offset
 
     def is_parked(self, fd: int) -> bool:
         return fd in self.parked
+
+    def find(self, tenant: str, uid: str) -> list[FakeChannel]:
+        return [channel for channel in self.live() if channel.user.uid == uid]
 
     def serial_of(self, fd: int) -> int:
         return fd
@@ -137,14 +143,14 @@ class World(RuleBasedStateMachine):
             assert not lacking, f"{lacking} should have come before {offset}"
             handled.append(offset)
 
-    def close(self, channel: FakeChannel, code: Close) -> None:
+    def close(self, channel: Any, code: Close) -> None:
         assert code == Close.ACK_OVERDUE
         self.end(channel)
 
     def end(self, channel: FakeChannel) -> None:
         self.channels[channel.fd] = None
         self.parked.discard(channel.fd)
-        self.reliable.end(channel)  # type: ignore[arg-type]
+        self.reliable.end(channel)
 
     def live(self) -> list[FakeChannel]:
         return [channel for channel in self.channels if channel is not None]
@@ -193,7 +199,7 @@ class World(RuleBasedStateMachine):
 
     def offer(self, channel: FakeChannel, outgoing: Outgoing) -> None:
         if self.channels[channel.fd] is channel:
-            self.reliable.offer(channel, outgoing)  # type: ignore[arg-type]
+            self.reliable.offer(channel, outgoing)
 
     @precondition(lambda self: self.runs)
     @rule(count=st.integers(1, 4))
@@ -253,7 +259,7 @@ class World(RuleBasedStateMachine):
             cursor = self.stored[key] = max(cursor, self.handled[key][-1])
         channel.acknowledged = cursor
         self.channels[fd] = channel
-        self.reliable.begin(channel, cursor)  # type: ignore[arg-type]
+        self.reliable.begin(channel, cursor)
 
     @precondition(lambda self: self.live())
     @rule(data=st.data())
@@ -268,7 +274,7 @@ class World(RuleBasedStateMachine):
 
     def acknowledge_up_to(self, channel: FakeChannel, offset: int) -> None:
         channel.acknowledged = max(channel.acknowledged, offset)
-        self.reliable.acknowledge(channel, offset)  # type: ignore[arg-type]
+        self.reliable.acknowledge(channel, offset)
 
     @precondition(lambda self: self.live())
     @rule(data=st.data())
@@ -333,3 +339,151 @@ class World(RuleBasedStateMachine):
 DECODE: Callable[[bytes], dict[str, Any]] = __import__("json").loads
 TestWorld = World.TestCase
 TestWorld.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.teardown()
+
+
+def join(world: World, key: tuple[str, str] = ("alice", "phone")) -> FakeChannel:
+    """Connect a device and give it what there is."""
+    world.connect(key, False)
+    (channel,) = [each for each in world.live() if (each.user.uid, each.device) == key]
+    while world.reads:
+        world.finish(world.reads[0])
+    return channel
+
+
+def append(world: World, count: int, user: str = "alice", device: str | None = None) -> None:
+    for _ in range(count):
+        world.append(user, device, 1)
+    world.bring(count)
+
+
+def test_a_read_that_began_before_a_resend_is_thrown_away(world: World) -> None:
+    channel = join(world)
+    append(world, 3)
+    world.parked.add(channel.fd)
+    append(world, 1)
+    world.parked.discard(channel.fd)
+    world.reliable.resume(channel.fd)
+    assert channel.got == [1, 2, 3]
+    (read,) = world.reads
+    world.see(read)
+    world.wait(30)  # overdue: all is sent again
+    world.finish(read)
+    assert channel.got == [1, 2, 3], "4 does not come before 1 to 3 again"
+    world.finish(world.reads[0])
+    assert channel.got == [1, 2, 3, 1, 2, 3, 4]
+
+
+def test_what_comes_while_history_is_read_comes_after_it(world: World) -> None:
+    channel = join(world)
+    world.parked.add(channel.fd)
+    append(world, 2)
+    world.parked.discard(channel.fd)
+    world.reliable.resume(channel.fd)
+    (read,) = world.reads
+    world.see(read)
+    append(world, 2)
+    assert channel.got == []
+    world.finish(read)
+    assert channel.got == [1, 2]
+    world.finish(world.reads[0])
+    assert channel.got == [1, 2, 3, 4]
+    append(world, 1)
+    assert channel.got == [1, 2, 3, 4, 5], "with the stream again"
+
+
+def test_overdue_messages_are_sent_again_and_at_last_the_connection_is_given_up(world: World) -> None:
+    channel = join(world)
+    append(world, 1)
+    gaps = []
+    for _ in range(TRIES):
+        ticks = 0
+        while not world.reads:
+            world.wait(1)
+            ticks += 1
+        gaps.append(ticks)
+        world.finish(world.reads[0])
+    assert channel.got == [1] * 6
+    assert [round(gap / 20) for gap in gaps] == [1, 2, 4, 8, 12], "5 s, doubling to 60 s"
+    world.wait(300)
+    assert world.live() == []
+
+
+def test_an_acknowledgement_starts_the_patience_anew(world: World) -> None:
+    channel = join(world)
+    append(world, 2)
+    world.wait(19)
+    world.acknowledge_up_to(channel, 1)
+    world.wait(18)
+    assert not world.reads
+    world.wait(8)
+    world.finish(world.reads[0])
+    assert channel.got == [1, 2, 2]
+
+
+def test_a_window_full_waits_for_acknowledgements(world: World) -> None:
+    channel = join(world)
+    append(world, 600)
+    assert channel.got == list(range(1, WINDOW + 1))
+    assert not world.reads
+    world.acknowledge_up_to(channel, WINDOW // 2)
+    while world.reads:
+        world.finish(world.reads[0])
+    assert len(channel.got) == WINDOW + WINDOW // 2
+
+
+def test_an_acknowledgement_beyond_what_was_sent_moves_nothing(world: World) -> None:
+    channel = join(world)
+    append(world, 2)
+    for offset in (3, -1, 2**53):
+        with pytest.raises(MessageError, match="expected at most 2"):
+            world.reliable.acknowledge(channel, offset)
+    assert world.reliable.progress(channel) == (2, 0)
+    for offset in (0, 1, 1, 0):
+        world.acknowledge_up_to(channel, offset)
+    assert world.reliable.progress(channel) == (2, 1)
+
+
+def test_what_is_for_another_device_moves_the_cursor_once_all_else_is_acknowledged(world: World) -> None:
+    tablet = join(world, ("alice", "tablet"))
+    append(world, 1)
+    append(world, 2, device="phone")
+    assert world.reliable.progress(tablet) == (3, 0)
+    world.acknowledge_up_to(tablet, 1)
+    assert world.reliable.progress(tablet) == (3, 3)
+    append(world, 1, device="phone")
+    assert world.reliable.progress(tablet) == (4, 4)
+    assert world.stored["alice", "tablet"] == 4
+
+
+def test_another_epoch_ends_the_devices_connections(world: World) -> None:
+    channel = join(world)
+    codes = []
+
+    def close(each: Any, code: Close) -> None:
+        codes.append((each, code))
+        world.end(each)
+
+    world.reliable._close = close
+    world.current_epoch = "two"
+    world.wait(1)
+    assert codes == [(channel, Close.GOING_AWAY)]
+
+
+def test_an_inbox_that_is_away_is_asked_again(world: World) -> None:
+    world.append("alice", None, 1)
+    world.bring(1)
+    world.connect(("alice", "phone"), False)
+    (channel,) = world.live()
+    for _ in range(3):
+        world.finish(world.reads[0], fails=True)
+        assert not world.reads
+        world.wait(1)
+    world.finish(world.reads[0])
+    assert channel.got == [1]

@@ -128,6 +128,7 @@ REFUSED = _counters(
         "address_handshakes",
         "origin",
         "proxy",
+        "inbox",
     ],
 )
 TLS_HANDSHAKES = _counter("tls_handshakes_total", "TLS handshakes with clients that were done")

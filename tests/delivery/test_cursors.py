@@ -1,0 +1,67 @@
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from pushgate.delivery.cursors import TICKS, Cursors
+from pushgate.inbox.base import Cursor, Device
+from tests.fakes.inbox import FakeCursors
+
+PHONE = Device("acme", "alice", "phone")
+
+
+def channel(device: Device = PHONE) -> Any:
+    return SimpleNamespace(device=device.device, user=SimpleNamespace(tenant=device.tenant, uid=device.uid))
+
+
+async def tick_through(cursors: Cursors) -> None:
+    for _ in range(TICKS):
+        cursors.tick()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_noted_is_stored_once_with_the_last_offset() -> None:
+    store = FakeCursors()
+    cursors = Cursors(store)
+    for offset in (5, 6, 9):
+        cursors.note(channel(), offset, "e")
+    assert store.calls == []
+    await tick_through(cursors)
+    assert store.cursors == {PHONE: Cursor(9, "e", 0)}
+    await tick_through(cursors)
+    assert store.calls == [("store", 1)]
+
+
+async def test_what_cannot_be_stored_is_kept_and_does_not_go_back() -> None:
+    store = FakeCursors()
+    cursors = Cursors(store)
+    tablet = Device("acme", "alice", "tablet")
+    store.away = True
+    cursors.note(channel(), 5, "e")
+    cursors.note(channel(tablet), 3, "e")
+    await tick_through(cursors)
+    cursors.note(channel(), 7, "e")
+    await tick_through(cursors)
+    store.away = False
+    await tick_through(cursors)
+    assert store.cursors == {PHONE: Cursor(7, "e", 0), tablet: Cursor(3, "e", 0)}
+
+
+async def test_loading_knows_what_is_not_stored_yet() -> None:
+    store = FakeCursors()
+    cursors = Cursors(store)
+    store.cursors[PHONE] = Cursor(4, "e", 77)
+    assert await cursors.load([PHONE]) == [Cursor(4, "e", 77)]
+    cursors.note(channel(), 9, "e")
+    other = Device("acme", "bob", "phone")
+    assert await cursors.load([other, PHONE]) == [None, Cursor(9, "e", 77)]
+    cursors.note(channel(), 2, "later")
+    assert await cursors.load([PHONE]) == [Cursor(2, "later", 77)], "a later epoch counts, whatever the offset"
+
+
+async def test_stopping_stores_the_rest() -> None:
+    store = FakeCursors()
+    cursors = Cursors(store)
+    cursors.note(channel(), 5, "e")
+    await cursors.stop(1)
+    assert store.cursors[PHONE].offset == 5
