@@ -7,8 +7,8 @@ An acknowledgement is cumulative and legal up to `highest`. One that reaches `hi
 moves `acknowledged` to `sent`: past what was skipped behind the last message written.
 
 How many messages are on the way cannot be known from offsets, which have holes. So they are counted in two parts, up
-to a mark and beyond it: what is acknowledged up to the mark clears the first part. The sum is never too low, and half a
-window is free again at the latest when half of it is acknowledged.
+to a mark and beyond it: what is acknowledged up to the mark clears the first part. The sum is never too low; commonly
+half a window is free again when half of it is acknowledged, and always all of it when all is.
 """
 
 from array import array
