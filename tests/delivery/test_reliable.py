@@ -98,9 +98,6 @@ class World(RuleBasedStateMachine):
         self.reads.append(read)
         return await read.future
 
-    def followed(self, tenant: str) -> int:
-        return self.log[self.position - 1].offset if self.position else 0
-
     def epoch(self, tenant: str) -> str:
         return self.current_epoch
 
@@ -471,8 +468,7 @@ def test_another_epoch_ends_the_devices_connections(world: World) -> None:
         world.end(each)
 
     world.reliable._close = close
-    world.current_epoch = "two"
-    world.wait(1)
+    world.reliable.end_epoch("acme")
     assert codes == [(channel, Close.GOING_AWAY)]
 
 

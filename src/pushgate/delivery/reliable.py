@@ -4,13 +4,13 @@ A device is either *with the stream*: what the inbox brings is written at once, 
 socket takes it; or it is *behind*: what it lacks is read from the inbox, and what the stream brings meanwhile is only
 noted (`latest`). So nothing waits in memory for a slow client.
 
-Why nothing is lost or out of order where history meets the stream. Let B be what the inbox has followed
-(`Inbox.followed`) when a read after `sent` begins. Every entry up to B was stored before the read, so the read shows
-it; every entry beyond B is brought by the stream after that moment, so it is either noted in `latest` while the
-device is behind, or written once it is not. From a read only entries up to B are written: beyond it the two logs of a
-device may have been read at different moments, and one could overtake another. When the read has nothing more up to
-B, and nothing beyond what was written is noted, the device is with the stream: all up to B is written, and the next
-that the stream brings is beyond B. What both bring is written once, since nothing at or below `sent` is ever written.
+Why nothing is lost or out of order where history meets the stream. A read shows both logs of a device as they were at
+one moment, not before it was asked for. Everything that the stream had brought before the read began is shown by it
+(`Inbox`, "Reading"); everything it brings later is noted in `latest` while the device is behind, or written once it
+is not. When a read has nothing more, and nothing was noted since it began, then all that the stream has brought is
+written, in order, and the device is with the stream: what it brings next was either shown by the read already, and is
+not written again, since nothing at or below `sent` ever is; or it was appended after the read's moment, and so is
+above everything that was shown.
 
 While a read is under way `sent` may only grow (an acknowledgement further than a resend had come); if it went back
 (a resend), what was read is thrown away, as it begins too late.
@@ -44,9 +44,6 @@ class History(Protocol):
     """What is asked of the inbox."""
 
     async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
-        """See Inbox."""
-
-    def followed(self, tenant: str) -> int:
         """See Inbox."""
 
     def epoch(self, tenant: str) -> str:
@@ -169,9 +166,6 @@ class Reliable:
     def tick(self) -> None:
         """Count one tick, and send again to the next devices what is overdue."""
         self._tick += 1
-        for tenant, epoch in tuple(self._epochs.items()):
-            if self._history.epoch(tenant) != epoch:
-                self._end_epoch(tenant)
         later, self._later = self._later, []
         for channel in later:
             self._enqueue(channel)
@@ -185,12 +179,12 @@ class Reliable:
                 self._send_again(late, number)
         self._position = stop if stop < len(numbers) else 0
 
-    def _end_epoch(self, tenant: str) -> None:
+    def end_epoch(self, tenant: str) -> None:
         """The logs of a tenant are others now: its devices come back, and learn that by the new epoch."""
         for channel in tuple(self._sessions.by_fd):
             if channel is not None and channel.user.tenant == tenant and self._number_of(channel) != NONE:
                 self._close(channel, Close.GOING_AWAY)
-        del self._epochs[tenant]
+        self._epochs.pop(tenant, None)
 
     # Inside
 
@@ -261,7 +255,7 @@ class Reliable:
         """Read what a device lacks and write it, as far as it takes it."""
         number, sent = self._numbers[channel.fd], self._tracks.sent
         tenant, uid, after = channel.user.tenant, channel.user.uid, sent[number]
-        bound = self._history.followed(tenant)
+        behind.latest = 0
         try:
             entries = await self._history.read(tenant, uid, after, BATCH)
         except InboxUnavailable:
@@ -273,15 +267,13 @@ class Reliable:
             self._queue.append(channel)
             return
         for entry in entries:
-            if entry.offset > bound:
-                break
             resent = entry.offset <= self._tracks.highest[number]
             if not self._write(channel, number, Outgoing(decode_push(entry.payload), entry.offset, resent)):
                 behind.blocked = True
                 return
             if self._behind.get(channel) is not behind:
                 return  # closed over what was written
-        if len(entries) == BATCH or behind.latest > max(sent[number], bound):
+        if len(entries) == BATCH or behind.latest > sent[number]:
             self._queue.append(channel)
         else:
             del self._behind[channel]
