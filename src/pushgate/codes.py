@@ -93,7 +93,10 @@ PROBLEMS: dict[str, ProblemKind] = {
     "unsupported_media_type": ProblemKind(415, "Unsupported content type", "send JSON, or a push as MessagePack"),
     "rate_limited": ProblemKind(429, "Over the tenant's rate", "try again after `Retry-After`, or push less"),
     "internal_error": ProblemKind(500, "A fault in the gateway", "try again; report it"),
-    "not_implemented": ProblemKind(501, "Not built yet", "do not use this yet"),
+    "no_inbox": ProblemKind(409, "This node has no inbox", "push `live`, or have the operator set `inbox.url`"),
+    "inbox_full": ProblemKind(429, "The tenant's inbox is full", "try again later, with a shorter `ttl` or less data"),
+    "user_full": ProblemKind(429, "The user's log is full", "try again later, or use `collapse`"),
+    "inbox_unavailable": ProblemKind(503, "The inbox is away", "try again with the same `id` after `Retry-After`"),
     "bus_unavailable": ProblemKind(503, "The bus is away", "try again after `Retry-After`"),
     "unavailable": ProblemKind(503, "Not ready", "try again after `Retry-After`"),
 }

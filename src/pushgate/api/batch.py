@@ -1,14 +1,18 @@
-"""Many pushes in one call: each is read and refused alone, and those that are right go onto the bus together."""
+"""Many pushes in one call: each is read and refused alone, and those that are right are sent on together."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pushgate.api.bodies import bad_body
 from pushgate.api.context import ApiContext
 from pushgate.api.problems import Answer, describe_problem, internal_error
-from pushgate.api.push import Form, PushRoute, to_parcels
+from pushgate.api.push import Form, PushRoute, accept, to_parcels
+from pushgate.api.reliable import append_pushes
 from pushgate.api.schemas import BatchAnswered, PushResult
-from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.inbox.base import Appended
+from pushgate.messages.push import Push
 from pushgate.metrics.catalogue import PUSHES_REFUSED
 from pushgate.tenants.registry import Quota
 
@@ -16,34 +20,91 @@ SLICE = 50
 """Pushes that are read in one go, so that the loop stays responsive."""
 
 
-class Batch:
-    """The pushes of one call, while they are read."""
+class Taken(NamedTuple):
+    """A push that is right: its place in the batch, and the slot that counts its kind."""
 
-    def __init__(self, route: PushRoute, tenant: str, form: Form) -> None:
+    place: int
+    push: Push
+    kind: int
+
+
+class Batch:
+    """The pushes of one call, while they are read and sent on: `results` has what became of each."""
+
+    def __init__(self, context: ApiContext, route: PushRoute, tenant: str, form: Form) -> None:
+        self._context = context
         self._route = route
         self._tenant = tenant
         self._form = form
         self.results: list[PushResult] = []
-        self.parcels: list[Parcel] = []
-        self.kinds: list[int] = []
+        self.taken: list[Taken] = []
 
     def add(self, body: bytes, quota: Quota) -> None:
         """Read the next push."""
+        place = len(self.results)
         try:
             push, kind = self._route.read(self._tenant, body, self._form, quota)
         except Problem as problem:
-            self.results.append(PushResult(problem.status, problem=describe_problem(problem)))
+            self.results.append(_refused(problem))
             return
         self.results.append(PushResult(202, push.id))
-        self.parcels.extend(to_parcels(push))
-        self.kinds.append(kind)
+        self.taken.append(Taken(place, push, kind))
+
+    async def send(self) -> None:
+        """Send on what is right: live pushes together onto the bus, reliable ones together into the inbox.
+
+        Raises Problem when none of them was taken because the bus or the inbox is away.
+        """
+        live = [each for each in self.taken if each.push.qos == "live"]
+        reliable = [each for each in self.taken if each.push.qos == "reliable"]
+        failures = [*await self._publish(live), *await self._append(reliable)]
+        if failures and len(failures) == len(self.taken) == len(self.results) and failures[0].status == 503:
+            raise failures[0]
+        for each in self.taken:
+            if self.results[each.place].status == 202:
+                self._context.row[each.kind] += 1
+
+    async def _publish(self, live: Sequence[Taken]) -> list[Problem]:
+        """Publish pushes, and return the problem of each that was not: all or none."""
+        if not live:
+            return []
+        try:
+            await self._context.bus.publish([parcel for each in live for parcel in to_parcels(each.push)])
+        except BusUnavailable as error:
+            failure = Problem("bus_unavailable", str(error))
+        except Problem as problem:
+            failure = problem
+        else:
+            return []
+        for each in live:
+            self.results[each.place] = _refused(failure)
+        return [failure] * len(live)
+
+    async def _append(self, reliable: Sequence[Taken]) -> list[Problem]:
+        """Append pushes, and return the problem of each that was not."""
+        if not reliable:
+            return []
+        outcomes: Sequence[Appended | Problem]
+        try:
+            outcomes = await append_pushes(self._route.inbox(), self._tenant, [each.push for each in reliable])
+        except Problem as problem:
+            outcomes = [problem] * len(reliable)
+        failures = []
+        for each, outcome in zip(reliable, outcomes, strict=True):
+            if isinstance(outcome, Problem):
+                failures.append(outcome)
+                self.results[each.place] = _refused(outcome)
+            else:
+                accepted = accept(each.push, outcome)
+                self.results[each.place] = PushResult(202, accepted.id, accepted.offset, accepted.duplicate)
+        return failures
 
 
 async def push_batch(
     context: ApiContext, route: PushRoute, tenant: str, body: bytes, form: Form, request_id: str
 ) -> Answer:
     """Return the answer to a batch: 200 with a result for each push, else a problem for all of them. Never raises."""
-    batch = Batch(route, tenant, form)
+    batch = Batch(context, route, tenant, form)
     count = 1
     try:
         quota = route.quota_of(tenant)
@@ -54,22 +115,22 @@ async def push_batch(
             batch.add(bytes(each), quota)
             if index % SLICE == 0:
                 await asyncio.sleep(0)
-        if batch.parcels:
-            route.charge(quota, len(batch.kinds))
-            await context.bus.publish(batch.parcels)
+        route.charge(quota, len(batch.taken))
+        await batch.send()
     except Problem as problem:
         return route.refuse(problem, request_id, count)
-    except BusUnavailable as error:
-        return route.refuse(Problem("bus_unavailable", str(error)), request_id, count)
     except Exception as error:
         return route.refuse(internal_error(error, request_id), request_id, count)
-    for kind in batch.kinds:
-        context.row[kind] += 1
-    context.row[quota.pushes_slot] += len(batch.kinds)
     for result in batch.results:
-        if result.status != 202:
+        if result.status == 202:
+            context.row[quota.pushes_slot] += 1
+        else:
             context.row[PUSHES_REFUSED.get(str(result.status), PUSHES_REFUSED["other"])] += 1
     return Answer(200, form.encode(BatchAnswered(batch.results)), (), form.media)
+
+
+def _refused(problem: Problem) -> PushResult:
+    return PushResult(problem.status, problem=describe_problem(problem))
 
 
 def _check_count(count: int, quota: Quota) -> None:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pushgate.bus.base import Bus
 from pushgate.config import Config
+from pushgate.inbox.base import Inbox
 from pushgate.delivery.questions import Gathered, R
 from pushgate.messages.questions import Question
 from pushgate.metrics.rows import Row, Rows
@@ -43,16 +44,17 @@ class ApiContext:
     """The parts of one worker that requests reach.
 
     `row` is the worker's own of `rows`. `not_ready` returns the reasons why this worker should get no traffic
-    beside a bus that is away; none means ready.
+    beside a bus that is away; none means ready. `inbox` is None on a node without one.
     """
 
-    __slots__ = ("bus", "config", "not_ready", "questions", "row", "rows", "tenants")
+    __slots__ = ("bus", "config", "inbox", "not_ready", "questions", "row", "rows", "tenants")
 
     def __init__(
         self,
         config: Config,
         tenants: TenantKeys,
         bus: Bus,
+        inbox: Inbox | None,
         questions: Asking,
         rows: Rows,
         row: Row,
@@ -61,6 +63,7 @@ class ApiContext:
         self.config = config
         self.tenants = tenants
         self.bus = bus
+        self.inbox = inbox
         self.questions = questions
         self.rows = rows
         self.row = row

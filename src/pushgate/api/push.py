@@ -15,12 +15,14 @@ from pushgate.api.context import ApiContext
 from pushgate.api.keys import Keys
 from pushgate.api.notation import JSON_TYPE, MSGPACK, MSGPACK_TYPES, media_of
 from pushgate.api.problems import Answer, answer_problem, internal_error
+from pushgate.api.reliable import append_pushes
 from pushgate.api.request_id import REQUEST_ID, new_request_id
 from pushgate.api.rules import has_control
 from pushgate.api.said import say_json, say_packed
 from pushgate.api.schemas import BatchAnswered, BatchBody, PushAccepted, PushBody
 from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.inbox.base import Appended, Inbox
 from pushgate.messages.device import is_device
 from pushgate.messages.push import Push, encode_push
 from pushgate.messages.shard import shard_of
@@ -83,7 +85,11 @@ class PushRoute:
             quota = self.quota_of(tenant)
             push, kind = self.read(tenant, body, form, quota)
             self.charge(quota, 1)
-            await self._context.bus.publish(to_parcels(push))
+            if push.qos == "reliable":
+                accepted = accept(push, (await append_pushes(self.inbox(), tenant, (push,)))[0])
+            else:
+                await self._context.bus.publish(to_parcels(push))
+                accepted = PushAccepted(push.id)
         except Problem as problem:
             return self.refuse(problem, request_id)
         except BusUnavailable as error:
@@ -94,7 +100,7 @@ class PushRoute:
         row[kind] += 1
         row[quota.pushes_slot] += 1
         headers = ((REQUEST_ID, request_id),) if request_id else ()
-        return Answer(202, form.encode(PushAccepted(push.id)), headers, form.media)
+        return Answer(202, form.encode(accepted), headers, form.media)
 
     def read(self, tenant: str, body: bytes, form: Form, quota: Quota) -> tuple[Push, int]:
         """Return the push that a body asks for, and the slot that counts its kind.
@@ -103,14 +109,18 @@ class PushRoute:
         """
         wanted = form.read(body)
         push = to_push(tenant, wanted, form.say)
-        if push.qos == "reliable":
-            raise Problem("not_implemented", "reliable pushes are not built yet; `live` ones are")
         if quota.max_message and len(push.data) > quota.max_message:
             raise Problem(
                 "too_large",
                 f"the data is {len(push.data)} bytes, and this tenant's messages have {quota.max_message} at most",
             )
         return push, _EVERYONE if push.uids is None else _USERS if wanted.user is UNSET else _USER
+
+    def inbox(self) -> Inbox:
+        """Return the inbox. Raises Problem 409 on a node without one."""
+        if self._context.inbox is None:
+            raise Problem("no_inbox", "this node keeps no reliable messages (inbox.url is `none`)")
+        return self._context.inbox
 
     def quota_of(self, tenant: str) -> Quota:
         """Return what a tenant may take. Raises Problem 401 when it is gone since its key was looked at."""
@@ -136,6 +146,13 @@ class PushRoute:
 
 
 _USER, _USERS, _EVERYONE = (PUSHES["live", kind] for kind in ("user", "users", "everyone"))
+
+
+def accept(push: Push, outcome: Appended | Problem) -> PushAccepted:
+    """Return the answer to a reliable push with this outcome. Raises Problem."""
+    if isinstance(outcome, Problem):
+        raise outcome
+    return PushAccepted(push.id, outcome.offset, outcome.duplicate or UNSET)
 
 
 def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:

@@ -158,10 +158,16 @@ class PushBody(Struct, forbid_unknown_fields=True, gc=False):
     spread: Spread | UnsetType = UNSET
 
 
-class PushAccepted(Struct, frozen=True):
-    """The bus has the push."""
+class PushAccepted(Struct, frozen=True, omit_defaults=True):
+    """The bus has the push, or, with `offset`, the inbox.
+
+    `offset` is the message's place: of a push to several users the highest. `duplicate` says that a push with this id
+    was there before: this is its answer again.
+    """
 
     id: str
+    offset: int | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 _PUSH_OR_REFUSED = {"anyOf": [{"$ref": "#/components/schemas/PushBody"}, {"description": "Refused in its place."}]}
@@ -179,10 +185,12 @@ class BatchBody(Struct, forbid_unknown_fields=True):
 
 
 class PushResult(Struct, frozen=True, omit_defaults=True):
-    """What became of one push: `id` with 202, else `problem`, as the push would have been answered alone."""
+    """What became of one push: with 202 what a push is answered with, else `problem`, as it would have been alone."""
 
     status: int
     id: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
     problem: ProblemDocument | UnsetType = UNSET
 
 
