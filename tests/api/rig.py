@@ -24,6 +24,7 @@ from pushgate.messages.questions import Closed, Counted, Question, Reply, Sessio
 from pushgate.metrics.rows import Rows
 from pushgate.sockets.certificates import TlsPort
 from pushgate.tenants.registry import Quota, Tenants, hash_api_key
+from tests.fakes.inbox import FakeInbox
 
 KEY = "key-of-acme"
 AUTH = {"authorization": f"Bearer {KEY}"}
@@ -122,6 +123,7 @@ class Rig:
     ) -> None:
         self.bus = FakeBus()
         self.questions = FakeQuestions()
+        self.inbox: FakeInbox | None = FakeInbox()
         self.tenants = FakeTenants()
         self.rows = Rows(2)
         self.tls = TlsPort()
@@ -134,6 +136,7 @@ class Rig:
             Config(management=ManagementConfig(**management), log=LogConfig(level)),
             self.tenants,
             self.bus,
+            self.inbox,
             self.questions,
             self.rows,
             self.rows.row(0),

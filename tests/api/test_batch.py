@@ -9,6 +9,7 @@ from msgspec import json, msgpack
 
 from pushgate.api import push as push_module
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.inbox.base import Refused, Unknown
 from pushgate.metrics.catalogue import PUSHES, PUSHES_REFUSED, TENANT_PUSHES
 from pushgate.metrics.rows import tenant_slot
 from tests.api.rig import Rig
@@ -87,10 +88,28 @@ def test_nothing_is_published_where_all_are_wrong(rig: Rig) -> None:
     assert [result["status"] for result in results_of(send(rig, [{}, {"user": 1}]))] == [400, 400]
 
 
-def test_reliable_is_not_built(rig: Rig) -> None:
-    results = results_of(send(rig, [{"user": "a", "qos": "reliable"}, {"user": "a"}]))
-    assert [result["status"] for result in results] == [501, 202]
-    assert results[0]["problem"]["code"] == "not_implemented"
+def test_reliable_and_live_ones_each_go_their_way(rig: Rig) -> None:
+    assert rig.inbox is not None
+    rig.inbox.outcomes = {"full": Refused("user_full", "full"), "lost": Unknown("no answer")}
+    pushes = [{"user": uid, "qos": "reliable", "id": f"id-{uid}"} for uid in ("a", "full", "lost", "b")]
+    results = results_of(send(rig, [pushes[0], {"user": "c"}, *pushes[1:], pushes[0]]))
+    assert [result["status"] for result in results] == [202, 202, 429, 503, 202, 202]
+    assert [result.get("offset") for result in results] == [1, None, None, None, 2, 1]
+    assert [result.get("duplicate") for result in results] == [None, None, None, None, None, True]
+    assert [results[place]["problem"]["code"] for place in (2, 3)] == ["user_full", "inbox_unavailable"]
+    assert [push.uids for push in rig.bus.pushes] == [["c"]]
+    assert rig.context.row[tenant_slot(0, TENANT_PUSHES)] == 4
+
+
+def test_a_batch_of_which_nothing_could_be_taken_is_503_as_a_whole(rig: Rig) -> None:
+    assert rig.inbox is not None
+    rig.inbox.outcomes = {"a": Unknown("no answer")}
+    rig.bus.error = BusUnavailable("the bus is away")
+    refused = send(rig, [{"user": "a", "qos": "reliable"}, {"user": "b"}])
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    rig.inbox.outcomes = {}
+    results = results_of(send(rig, [{"user": "a", "qos": "reliable"}, {"user": "b"}]))
+    assert [result["status"] for result in results] == [202, 503]
 
 
 def test_bytes_in_messagepack(rig: Rig) -> None:

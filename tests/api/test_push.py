@@ -271,13 +271,6 @@ def test_numbers_too_long_for_python_are_refused(rig: Rig) -> None:
         assert field.decode() in [error["field"] for error in errors]
 
 
-def test_reliable_is_checked_and_then_not_there(rig: Rig, path: str) -> None:
-    body = {"user": "a", "qos": "reliable", "ttl": 60, "collapse": "k"}
-    assert problem_of(rig.http.post(path, json=body), 501)["code"] == "not_implemented"
-    assert rig.context.row[PUSHES_REFUSED["501"]] == 1
-    assert rig.bus.parcels == []
-
-
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic abc", "Bearer", "", "key-of-acme"])
 def test_without_a_key(rig: Rig, path: str, header: str | None) -> None:
     headers = {} if header is None else {"authorization": header}

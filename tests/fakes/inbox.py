@@ -1,9 +1,9 @@
-"""An inbox's cursors in memory, that can be away."""
+"""An inbox in memory that can be away, and answers what it is told to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pushgate.errors import InboxUnavailable
-from pushgate.inbox.base import Cursor, Device
+from pushgate.inbox.base import EVERYONE, Appended, Cursor, Device, Draft, Entry, Limits, OnEntry, OnEpoch, Outcome
 
 
 class FakeCursors:
@@ -40,3 +40,45 @@ class FakeCursors:
         self.calls.append((what, size))
         if self.away:
             raise InboxUnavailable("away")
+
+
+class FakeInbox(FakeCursors):
+    """Appends to a list; `outcomes` (by uid) are what it answers instead, `entries` what it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drafts: list[tuple[str, Draft]] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self.seen: dict[tuple[str, str, str], int] = {}
+
+    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None: ...
+
+    async def open(self, tenants: Mapping[str, Limits]) -> None: ...
+
+    async def append(self, tenant: str, drafts: Sequence[Draft]) -> list[Outcome]:
+        return [self._append(tenant, draft) for draft in drafts]
+
+    def _append(self, tenant: str, draft: Draft) -> Outcome:
+        if draft.uid in self.outcomes:
+            return self.outcomes[draft.uid]
+        key = tenant, draft.uid, draft.id
+        if key in self.seen:
+            return Appended(self.seen[key], True)
+        self.drafts.append((tenant, draft))
+        self.seen[key] = len(self.drafts)
+        return Appended(len(self.drafts))
+
+    async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
+        self._ask("read", limit)
+        entries = [Entry(tenant, draft.uid, place, draft.payload) for place, (_, draft) in enumerate(self.drafts, 1)]
+        return [each for each in entries if each.offset > after and each.uid in (uid, EVERYONE)][:limit]
+
+    async def find_cursors(self, tenant: str, uid: str) -> dict[str, Cursor]:
+        self._ask("find", 1)
+        return {key.device: each for key, each in self.cursors.items() if (key.tenant, key.uid) == (tenant, uid)}
+
+    @property
+    def connected(self) -> bool:
+        return not self.away
+
+    async def stop(self) -> None: ...

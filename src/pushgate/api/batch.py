@@ -53,12 +53,12 @@ class Batch:
     async def send(self) -> None:
         """Send on what is right: live pushes together onto the bus, reliable ones together into the inbox.
 
-        Raises Problem when none of them was taken because the bus or the inbox is away.
+        Raises Problem when none of them was taken.
         """
         live = [each for each in self.taken if each.push.qos == "live"]
         reliable = [each for each in self.taken if each.push.qos == "reliable"]
         failures = [*await self._publish(live), *await self._append(reliable)]
-        if failures and len(failures) == len(self.taken) == len(self.results) and failures[0].status == 503:
+        if failures and len(failures) == len(self.taken):
             raise failures[0]
         for each in self.taken:
             if self.results[each.place].status == 202:

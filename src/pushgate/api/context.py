@@ -5,8 +5,8 @@ from typing import Protocol
 
 from pushgate.bus.base import Bus
 from pushgate.config import Config
-from pushgate.inbox.base import Inbox
 from pushgate.delivery.questions import Gathered, R
+from pushgate.inbox.base import Inbox
 from pushgate.messages.questions import Question
 from pushgate.metrics.rows import Row, Rows
 from pushgate.tenants.registry import Quota

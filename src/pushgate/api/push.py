@@ -105,7 +105,7 @@ class PushRoute:
     def read(self, tenant: str, body: bytes, form: Form, quota: Quota) -> tuple[Push, int]:
         """Return the push that a body asks for, and the slot that counts its kind.
 
-        Raises Problem: 400 for a wrong body, 413 for a message over the tenant's size, 501.
+        Raises Problem: 400 for a wrong body, 413 for a message over the tenant's size.
         """
         wanted = form.read(body)
         push = to_push(tenant, wanted, form.say)

@@ -46,6 +46,7 @@ PUSH = Operation(
         "to one user": {"user": "alice", "event": "comment", "data": {"text": "hi"}},
         "to several": {"users": ["alice", "bob"], "event": "invite", "data": {"room": 7}},
         "to everyone, over ten seconds": {"everyone": True, "data": "back in an hour", "spread": 10},
+        "reliably, for a day": {"user": "alice", "data": {"paid": True}, "qos": "reliable", "ttl": 86400, "id": "order-7"},
         "to one device, bytes": {"user": "alice", "device": "phone-1", "data_base64": "3q2+7w=="},
     },
     (
@@ -68,9 +69,9 @@ PUSH = Operation(
 BATCH = Operation(
     "Push many messages",
     "Up to 1,000 pushes in one call, each as for `POST /v1/push` and answered as it would be there, in order: a wrong "
-    "one is refused alone. Those that are right go to the bus as one group; those to the same target keep their order. "
-    "An error for the whole means that nothing is known to be published: with 503 some may have been, with any other "
-    "nothing was. Each push counts as one of the tenant's in a second, and they are taken all or none (429).",
+    "one is refused alone. Those that are right are sent on together; those to the same target keep their order. An "
+    "error for the whole means that nothing is known to be taken: with 503 some may have been, with any other nothing "
+    "was. Each push counts as one of the tenant's in a second, and they are taken all or none (429).",
     200,
     BatchAnswered,
     BatchBody,

@@ -132,7 +132,7 @@ Qos = Annotated[
     Literal["live", "reliable"],
     Meta(
         description="`live`: to whoever is connected now, at most once. `reliable`: kept until acknowledged; "
-        "not built yet, answered with 501.",
+        "and resent meanwhile, at least once, in order, on each of the user's devices; answered once it is stored.",
         extra_json_schema={"default": "live"},
         extra={"expected": '"live" or "reliable"'},
     ),

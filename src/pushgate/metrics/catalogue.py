@@ -148,7 +148,7 @@ PUSHES_REFUSED = _counters(
     "pushes_refused_total",
     "Pushes answered with an error, by status",
     "status",
-    ["400", "401", "403", "404", "413", "415", "429", "501", "503", "other"],
+    ["400", "401", "403", "404", "409", "413", "415", "429", "503", "other"],
 )
 API_REQUESTS = _counters(
     "api_requests_total",
