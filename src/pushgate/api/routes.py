@@ -46,7 +46,13 @@ PUSH = Operation(
         "to one user": {"user": "alice", "event": "comment", "data": {"text": "hi"}},
         "to several": {"users": ["alice", "bob"], "event": "invite", "data": {"room": 7}},
         "to everyone, over ten seconds": {"everyone": True, "data": "back in an hour", "spread": 10},
-        "reliably, for a day": {"user": "alice", "data": {"paid": True}, "qos": "reliable", "ttl": 86400, "id": "order-7"},
+        "reliably, for a day": {
+            "user": "alice",
+            "data": {"paid": True},
+            "qos": "reliable",
+            "ttl": 86400,
+            "id": "order-7",
+        },
         "to one device, bytes": {"user": "alice", "device": "phone-1", "data_base64": "3q2+7w=="},
     },
     (

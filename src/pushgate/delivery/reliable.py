@@ -75,7 +75,7 @@ class Reliable:
         sessions: Sessions,
         history: History,
         cursors: CursorNotes,
-        close: Callable[[Channel, Close], None],
+        close: Callable[[Any, Close], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         row: Row,
     ) -> None:

@@ -7,7 +7,10 @@ from typing import NamedTuple
 from pushgate.bus import create_bus
 from pushgate.config import Config
 from pushgate.errors import ConfigError
+from pushgate.inbox import create_inbox
 from pushgate.messages.shard import SHARDS
+from pushgate.metrics.rows import Rows
+from pushgate.node.devices import NONE, inbox_url, options_of
 from pushgate.node.nats_server import find_nats_server
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
@@ -41,6 +44,7 @@ def check_config(config: Config) -> Checked:
         nats_server = find_nats_server(config.bus.nats_server)
     else:
         create_bus(config.bus.url, config.bus.prefix)
+    _check_inbox(config, workers)
     certificates = read_certificates(config)
     warnings = certificates.doubts(time.time())
     if SHARDS % workers:
@@ -51,6 +55,18 @@ def check_config(config: Config) -> Checked:
         warnings.append("no tenant is configured: nobody can connect or push")
     terms = Terms(config.clients, config.limits)
     return Checked(workers, Tenants(config.tenants), terms, nats_server, certificates, warnings)
+
+
+def _check_inbox(config: Config, workers: int) -> None:
+    """Check where the inbox is to be. Raises ConfigError."""
+    url = inbox_url(config, config.bus.url)
+    if url in ("embedded", NONE):
+        if config.inbox.url == "embedded":
+            raise ConfigError("inbox.url: expected `bus`, `none` or the URL of a server, got 'embedded'")
+        return
+    if url.startswith("memory:") and workers != 1:
+        raise ConfigError(f"node.workers: expected 1 with the inbox `memory:`, got {workers}")
+    create_inbox(url, config.bus.prefix, Rows(1).row(0), options_of(config.inbox, ""))
 
 
 def demo_tenant(config: Config) -> str:

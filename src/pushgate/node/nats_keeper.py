@@ -42,6 +42,11 @@ class NatsKeeper:
         """Where it is, with the credential: not for logs."""
         return self._nats.url
 
+    @property
+    def lineage(self) -> str:
+        """A text that is another one where it may have lost its last writes."""
+        return self._nats.lineage
+
     def start(self) -> None:
         """Start it and wait until it is ready. Raises StartError."""
         self._start()

@@ -207,6 +207,7 @@ class Supervisor:
             node=self._node,
             config=self._config,
             bus_url=self._nats.url if self._nats is not None else self._config.bus.url,
+            lineage=self._nats.lineage if self._nats is not None else "",
             rows=self._rows,
             app=self._app,
             tenants=self._tenants,

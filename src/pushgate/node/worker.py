@@ -30,6 +30,7 @@ from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, REFUSED
 from pushgate.metrics.rows import Rows
+from pushgate.node.devices import NONE, Devices, inbox_url
 from pushgate.node.reload import read_settings
 from pushgate.node.vitals import Vitals
 from pushgate.sessions.admission import Admission
@@ -73,6 +74,7 @@ class WorkerPlan:
     node: Node
     config: Config
     bus_url: str
+    lineage: str
     rows: Rows
     app: Litestar
     tenants: Tenants
@@ -99,6 +101,7 @@ class Worker:
         self._emptied = asyncio.Event()
         self._sent_away = False
         self._expulsion: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._vitals = Vitals(row)
         self._reconnects = 0  # of the bus, in the row already
         self._next_tick = loop.time() + TICK
@@ -116,11 +119,19 @@ class Worker:
         self._bus = create_bus(plan.bus_url, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
         self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row)
-        fanout = FanOut(self._sessions, row, loop.call_soon, loop.call_later)
-        self._router = Router(self._sessions, fanout, row, self._questions.hear)
+        url = inbox_url(config, plan.bus_url)
+        self._devices = (
+            Devices(url, config, plan.lineage, self._poller, self._sessions, self._inbound, row, loop)
+            if url != NONE
+            else None
+        )
+        reliable = self._devices.reliable if self._devices is not None else None
+        fanout = FanOut(self._sessions, row, loop.call_soon, loop.call_later, reliable)
+        self._router = Router(self._sessions, fanout, row, self._questions.hear, reliable)
+        inbox = self._devices.inbox if self._devices is not None else None
         self._api = ApiServer(
             plan.app,
-            ApiContext(config, plan.tenants, self._bus, self._questions, plan.rows, row, self._why_not_ready),
+            ApiContext(config, plan.tenants, self._bus, inbox, self._questions, plan.rows, row, self._why_not_ready),
             loop,
             plan.tls.management,
         )
@@ -134,7 +145,7 @@ class Worker:
         self._management.start()
         self._loop.call_at(self._next_tick, self._tick)
         shards = [shard for shard in range(SHARDS) if owner_of(shard, self._plan.workers) == self._plan.index]
-        start = self._loop.create_task(self._bus.start(shards, self._router.receive, self._note_gap))
+        start = self._loop.create_task(self._start(shards))
         stop = self._loop.create_task(self._stopping.wait())
         # Clients come in once pushes would reach them. A bus that stays away must not lock them out for good, though.
         await asyncio.wait((start, stop), timeout=BUS_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
@@ -152,6 +163,14 @@ class Worker:
             start.cancel()
         await self._stop()
 
+    async def _start(self, shards: list[int]) -> None:
+        """Wait until what is pushed from now on reaches this worker."""
+        tenants = self._plan.config.tenants
+        starts = [self._bus.start(shards, self._router.receive, self._note_gap)]
+        if self._devices is not None:
+            starts.append(self._devices.start(shards, self._router.bring, tenants))
+        await asyncio.gather(*starts)
+
     async def _stop(self) -> None:
         grace = self._plan.config.node.stop_grace
         self._clients.stop()
@@ -160,6 +179,8 @@ class Worker:
         self._tls.cut_handshakes()
         self._lobby.empty()
         self._handoffs.stop()
+        if self._devices is not None:
+            self._devices.empty()
         answering = self._loop.create_task(self._api.stop(grace))
         async for session in self._walk_sessions():
             self._sessions.send_away(session, round(random.uniform(0, RECONNECT_SPREAD), 3))  # noqa: S311
@@ -170,6 +191,8 @@ class Worker:
             self._log.info("some clients did not take their last bytes", clients=self._poller.leaving)
         await answering
         await self._questions.stop()
+        if self._devices is not None:
+            await self._devices.stop(grace)
         await self._bus.stop()
 
     def _let_in(self, connection: socket.socket, address: bytes) -> None:
@@ -185,7 +208,7 @@ class Worker:
         """Take a connection that the lobby knows, or pass it to the worker that owns its user's shard."""
         owner = owner_of(shard_of(arrival.tenant, arrival.uid), self._plan.workers)
         if owner == self._plan.index:
-            self._inbound.take(fd, arrival)
+            self._take(fd, arrival)
         elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
             self._row[REFUSED["overloaded"]] += 1
             self._poller.add(fd, self._poller)
@@ -193,7 +216,13 @@ class Worker:
 
     def _take_over(self, fd: int, record: bytes) -> None:
         """Take a connection from another worker's lobby."""
-        self._inbound.take(fd, decode_arrival(record))
+        self._take(fd, decode_arrival(record))
+
+    def _take(self, fd: int, arrival: Arrival) -> None:
+        if self._devices is not None and arrival.device is not None:
+            self._devices.take(fd, arrival)
+        else:
+            self._inbound.take(fd, arrival)
 
     def _tick(self) -> None:
         now = self._loop.time()
@@ -206,6 +235,8 @@ class Worker:
         self._lobby.tick()
         self._heartbeat.tick(time.time())
         self._questions.tick()
+        if self._devices is not None:
+            self._devices.tick()
         self._answers.tick(time.monotonic())
         self._row[BUS_CONNECTED] = int(self._bus.connected)
         self._row[BUS_RECONNECTS] += self._bus.reconnects - self._reconnects
@@ -241,6 +272,8 @@ class Worker:
         except OSError as error:
             self._log.error("the worker keeps the certificates it has", reason=str(error))
         self._expulsion = self._loop.create_task(self._expel_strangers())
+        if self._devices is not None:
+            self._opening = self._loop.create_task(self._devices.load(settings.tenants))
 
     async def _expel_strangers(self) -> None:
         """Close the sessions of tenants that are gone."""
@@ -265,6 +298,8 @@ class Worker:
         reasons = []
         if not self._bus.connected:
             reasons.append("the bus is away")
+        if self._devices is not None and not self._devices.inbox.connected:
+            reasons.append("the inbox is away")
         if self._stopping.is_set():
             reasons.append("the node stops")
         return reasons

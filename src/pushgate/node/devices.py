@@ -1,0 +1,119 @@
+"""A worker's part in reliable delivery: the inbox, and all that stands between it and the devices, built and kept."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
+
+from pushgate.config import Config, InboxConfig, TenantConfig
+from pushgate.delivery.cursors import Cursors
+from pushgate.delivery.reliable import Reliable
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox import Inbox, Limits, Options, create_inbox
+from pushgate.inbox.base import OnEntry
+from pushgate.log import get_logger
+from pushgate.metrics.rows import Row
+from pushgate.sessions.anteroom import Anteroom
+from pushgate.sessions.arrival import Arrival
+from pushgate.sessions.inbound import Inbound
+from pushgate.sessions.manager import SessionManager
+from pushgate.sockets.poller import Poller
+
+NONE = "none"
+"""What `inbox.url` is on a node that keeps no reliable messages."""
+AGAIN = 0.5
+"""Seconds until tenants that could not be opened are tried again."""
+
+_log = get_logger("inbox")
+
+
+def inbox_url(config: Config, bus_url: str) -> str:
+    """Return where the inbox is, when the bus is at `bus_url`."""
+    return bus_url if config.inbox.url == "bus" else config.inbox.url
+
+
+def options_of(config: InboxConfig, lineage: str) -> Options:
+    """Return what holds for all tenants."""
+    return Options(config.duplicate_window, config.cursor_days * 86400, config.replicas, lineage)
+
+
+def limits_of(config: InboxConfig, tenants: Mapping[str, TenantConfig]) -> dict[str, Limits]:
+    """Return the limits of each tenant's logs."""
+    return {
+        name: Limits(tenant.inbox_bytes or config.max_bytes, tenant.inbox_messages or config.max_messages)
+        for name, tenant in tenants.items()
+    }
+
+
+class Devices:
+    """The devices of one worker, on a node with an inbox."""
+
+    def __init__(
+        self,
+        url: str,
+        config: Config,
+        lineage: str,
+        poller: Poller,
+        sessions: SessionManager,
+        inbound: Inbound,
+        row: Row,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config.inbox, lineage))
+        self._config = config.inbox
+        self._loop = loop
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._cursors = Cursors(self.inbox)
+        self.reliable = Reliable(sessions, self.inbox, self._cursors, sessions.close, self._spawn, row)
+        self._anteroom = Anteroom(self.inbox, self._cursors, inbound.take, poller, self._spawn, row)
+        sessions.devices = self.reliable
+        poller.on_drained = self.reliable.resume
+
+    async def start(self, shards: Iterable[int], on_entry: OnEntry, tenants: Mapping[str, TenantConfig]) -> None:
+        """Connect and follow the logs; waits for an inbox that is not there yet."""
+        await self.inbox.start(shards, on_entry, self.reliable.end_epoch)
+        await self.load(tenants)
+
+    async def load(self, tenants: Mapping[str, TenantConfig]) -> None:
+        """Have these tenants' logs followed, and their limits hold; tries until it is so."""
+        complained = False
+        while True:
+            try:
+                await self.inbox.open(limits_of(self._config, tenants))
+            except InboxUnavailable as error:
+                if not complained:
+                    _log.warning("the inbox cannot be opened yet", reason=str(error))
+                complained = True
+                await asyncio.sleep(AGAIN)
+            else:
+                return
+
+    def take(self, fd: int, arrival: Arrival) -> None:
+        """Take in a connection that names a device."""
+        self._anteroom.admit(fd, arrival)
+
+    def tick(self) -> None:
+        """Count one tick of the worker."""
+        self.reliable.tick()
+        self._cursors.tick()
+
+    def empty(self) -> None:
+        """Let nobody in any more: the worker stops."""
+        self._anteroom.empty()
+
+    async def stop(self, patience: float) -> None:
+        """Store the cursors that are not stored yet, within so many seconds, and let go of the inbox."""
+        await self._cursors.stop(patience)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.inbox.stop()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a part of reliable delivery met a fault in the gateway", exc_info=error)
