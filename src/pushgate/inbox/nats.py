@@ -134,7 +134,7 @@ class NatsInbox:
         logs = self._of(tenant)
         everyone, own = logs.subjects.log(EVERYONE), logs.subjects.log(uid)
         with self._measured("read", INBOX_READ_TIME):
-            found = await logs.reader.read([own] if uid == EVERYONE else [own, everyone], after, limit)
+            found = await logs.reader.read(own, None if uid == EVERYONE else everyone, after, limit)
         theirs = everyone.encode()
         return [
             Entry(tenant, EVERYONE if subject.startswith(theirs) else uid, offset, payload)

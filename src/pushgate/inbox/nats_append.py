@@ -1,8 +1,8 @@
 """Publishing with group commit: what waits while one batch is on its way forms the next.
 
 A stream that syncs to the disk takes about 4,000 publishes a second, but 20,000 in atomic batches of 100. A batch is
-taken whole or not at all; one that is rejected is split in halves until those to blame stand alone. Batches go one
-after another, so that what was given in order is stored in order.
+taken whole or not at all; one that is rejected (for a duplicate, a full log) is split until those to blame stand alone.
+Groups go one after another, so that what was given in order is stored in order.
 
 What is not answered is published again with the same ids, and what was stored then shows as a duplicate. That holds for
 the one case, too, where the server (2.15) stores a part of a batch and is silent: when it crosses the limit of all its
@@ -25,6 +25,7 @@ from pushgate.metrics.catalogue import INBOX_BATCH, INBOX_RETRIES
 from pushgate.metrics.rows import Row, observe
 from pushgate.nats.connection import Connection
 from pushgate.nats.link import NatsLink
+from pushgate.nats.replies import Reply
 
 PATIENCE = 10.0
 """Seconds that one call is tried: an election in a cluster takes 5 to 7."""
@@ -35,6 +36,8 @@ BATCH = 1000
 BATCH_BYTES = 4 * 1024 * 1024
 PARKED = 64 * 1024 * 1024
 """Bytes that may wait for a server; what comes then is not taken on."""
+APART = 8
+"""Messages up to which each is published for itself, all in one write: an atomic batch costs the server 2 ms more."""
 BATCH_HEADERS = 200
 """Bytes, at most, that a batch adds to the headers of a message."""
 
@@ -72,7 +75,7 @@ class _Call:
 class _Waiting:
     """A message of a call. It is `doubtful` once an attempt was not answered: it may be there."""
 
-    __slots__ = ("_call", "_place", "deadline", "doubtful", "message", "settled", "size")
+    __slots__ = ("_call", "_place", "deadline", "doubtful", "message", "settled", "size", "stored")
 
     def __init__(self, call: _Call, place: int, message: Message) -> None:
         self._call = call
@@ -80,7 +83,7 @@ class _Waiting:
         self.deadline = call.deadline
         self.doubtful = False
         self.message = message
-        self.settled = False
+        self.settled = self.stored = False
         self.size = message.size
 
     def settle(self, outcome: Outcome) -> None:
@@ -88,6 +91,7 @@ class _Waiting:
         if self.settled:
             return
         self.settled = True
+        self.stored = isinstance(outcome, Appended) and not outcome.duplicate
         call = self._call
         call.outcomes[self._place] = outcome
         call.left -= 1
@@ -181,8 +185,8 @@ class GroupCommit:
             group.append(queue.popleft())
         return group
 
-    async def _commit(self, group: Sequence[_Waiting]) -> None:
-        """Publish messages together; returns when each has its outcome."""
+    async def _commit(self, group: Sequence[_Waiting], *, apart: bool = False) -> None:
+        """Publish messages, together or each for itself; returns when each has its outcome."""
         loop = asyncio.get_running_loop()
         reason = "the inbox is away"
         while True:
@@ -199,7 +203,7 @@ class GroupCommit:
             if not group:
                 return
             if link is not None:
-                error = await self._attempt(link, group)
+                error = await self._attempt(link, group, apart or len(group) <= APART)
                 if error is None:
                     return
                 if error.err_code and error.err_code not in TRANSIENT:
@@ -207,19 +211,31 @@ class GroupCommit:
                 reason = error.description
                 self._row[INBOX_RETRIES] += 1
             await asyncio.sleep(PAUSE)
-        if len(group) == 1:
-            group[0].settle(_verdict(error))
+        first, rest = group[:APART], group[APART:]
+        await self._commit(first, apart=True)
+        if 2 * sum(waiting.stored for waiting in first) < len(first):
+            await self._commit(rest, apart=True)  # most are not to be stored, so they do not cost a sync each
         else:
-            half = len(group) // 2
-            await self._commit(group[:half])
-            await self._commit(group[half:])
+            half = len(rest) // 2
+            await self._commit(rest[:half])
+            await self._commit(rest[half:])
 
-    async def _attempt(self, link: NatsLink, group: Sequence[_Waiting]) -> _Error | None:
-        """Publish messages together, once; returns what went wrong, without a code when it is not known."""
-        observe(self._row, INBOX_BATCH, len(group))
-        reply, answer = link.expect()
-        link.write(_compose(group, reply))
-        replies = await answer
+    async def _attempt(self, link: NatsLink, group: Sequence[_Waiting], apart: bool) -> _Error | None:
+        """Publish messages, once; returns what went wrong with some of them, without a code when it is not known."""
+        parts = [[waiting] for waiting in group] if apart else [group]
+        answers = []
+        for part in parts:
+            observe(self._row, INBOX_BATCH, len(part))
+            reply, answer = link.expect()
+            link.write(_compose(part, reply))
+            answers.append(answer)
+        failure = None
+        for part, answer in zip(parts, answers, strict=True):
+            failure = self._take(link, part, await answer) or failure
+        return failure
+
+    def _take(self, link: NatsLink, group: Sequence[_Waiting], replies: Sequence[Reply]) -> _Error | None:
+        """Settle what an answer settles; returns what went wrong with the others."""
         if not replies:
             for waiting in group:
                 waiting.doubtful = True
@@ -231,11 +247,14 @@ class GroupCommit:
             ack = _decoder.decode(replies[0].payload)
         except DecodeError:
             return _Error(description="the inbox answered nonsense")
-        if ack.error is not None:
-            return ack.error
+        error = ack.error
+        if error is not None:
+            if len(group) > 1 or not error.err_code or error.err_code in TRANSIENT:
+                return error
+            group[0].settle(_verdict(error))
+            return None
         self._stream.note(ack.seq)
-        first = ack.seq - len(group) + 1
-        for offset, waiting in enumerate(group, first):
+        for offset, waiting in enumerate(group, ack.seq - len(group) + 1):
             # after an unanswered attempt a duplicate is most likely our own
             waiting.settle(Appended(offset, ack.duplicate and not waiting.doubtful))
         return None

@@ -9,12 +9,13 @@ In a cluster any server that has a copy answers, and one may be behind what this
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from msgspec import json
 
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.nats_stream import Stream
+from pushgate.inbox.nats_tail import Found, Tail, Walk
 from pushgate.nats.connection import Connection
 from pushgate.nats.link import NatsLink
 from pushgate.nats.replies import Reply, header
@@ -32,15 +33,6 @@ ANY = 2**53
 T = TypeVar("T")
 
 
-class Found(NamedTuple):
-    """A message of a stream."""
-
-    sequence: int
-    subject: bytes
-    headers: bytes
-    payload: bytes
-
-
 class _NotYet(Exception):
     """What passes: a server that is behind another one, a stream that is being made or has no leader."""
 
@@ -55,11 +47,12 @@ class Reader:
     def __init__(self, connection: Connection, stream: Stream) -> None:
         self._connection = connection
         self._stream = stream
+        self._tail = Tail()
 
-    async def read(self, logs: Sequence[str], after: int, limit: int) -> list[Found]:
-        """Return the first messages above a sequence of some subjects, and of those one token below them, in order: at
-        most `limit`, fewer only when there are no more."""
-        return await self._try(lambda link: self._read(link, logs, after, limit))
+    async def read(self, own: str, shared: str | None, after: int, limit: int) -> list[Found]:
+        """Return the first messages above a sequence of one or two logs (subjects, and those one token below them), in
+        order: at most `limit`, fewer only when there are no more. The second one is a log that many read."""
+        return await self._try(lambda link: self._read(link, own, shared, after, limit))
 
     async def latest(self, subjects: Sequence[str]) -> list[Found]:
         """Return the last messages of subjects, at most 1,000 of them; one with a wildcard stands for many."""
@@ -89,25 +82,36 @@ class Reader:
             chains = [await self._walk(link, subject, 0, ANY, ANY) for subject in subjects]
             return [found for chain in chains for found in chain]
 
-    async def _read(self, link: NatsLink, logs: Sequence[str], after: int, limit: int) -> list[Found]:
+    async def _read(self, link: NatsLink, own: str, shared: str | None, after: int, limit: int) -> list[Found]:
+        logs = [own] if shared is None else [own, shared]
         last: dict[bytes, int] = {}
         bound = ANY
         if self._stream.replicated:
             lasts, bound = await self._look(link, logs, after, ANY)
             last = {found.subject: found.sequence for found in lasts}
-        walked, collapsed = list(logs), [f"{log}.*" for log in logs]
+
+        def walk(subject: str) -> Walk:
+            wanted = last.get(subject.encode(), 0)
+
+            async def walk_log(after: int, up_to: int, limit: int) -> list[Found]:
+                chain = await self._walk(link, subject, after, up_to, limit)
+                if len(chain) < limit and (chain[-1].sequence if chain else after) < wanted <= up_to:
+                    raise _NotYet(BEHIND)
+                return chain
+
+            return walk_log
+
+        collapsed = [f"{log}.*" for log in logs]
         try:
             found, up_to = await self._look(link, collapsed, after, limit)
         except _TooMany:
             found, up_to = await self._look(link, (), after, limit)
-            walked += collapsed
+            for subject in collapsed:
+                found += await self._walk(link, subject, after, up_to, limit)
         up_to = min(up_to, bound)
-        for subject in walked:
-            chain = await self._walk(link, subject, after, up_to, limit)
-            wanted = last.get(subject.encode(), 0)
-            if len(chain) < limit and (chain[-1].sequence if chain else 0) < wanted <= up_to:
-                raise _NotYet(BEHIND)
-            found += chain
+        found += await walk(own)(after, up_to, limit)
+        if shared is not None:
+            found += await self._tail.read(walk(shared), self._stream.epoch, after, up_to, limit)
         return sorted(each for each in found if each.sequence <= up_to)[:limit]
 
     async def _look(self, link: NatsLink, subjects: Sequence[str], after: int, limit: int) -> tuple[list[Found], int]:
