@@ -224,8 +224,9 @@ async def test_a_consumer_that_was_deleted_is_made_again_and_nothing_is_missed(s
     async with following(inbox) as follower:
         load = Load(inbox)
         await load.has(100)
-        name = inbox._logs[TENANT].follower.consumer
-        await ask(inbox, f"CONSUMER.DELETE.pushgate+inbox+{TENANT}.{name}")
+        consumer = inbox._logs[TENANT].follower.consumer
+        assert consumer is not None
+        await ask(inbox, f"CONSUMER.DELETE.pushgate+inbox+{TENANT}.{consumer.name}")
         await load.has(100)
         await load.stop()
         await check(inbox, load, follower)
@@ -239,7 +240,9 @@ async def test_a_hole_shows_at_the_next_message_or_the_heartbeat_and_is_filled(s
         await append_all(inbox, b"before")
         await follower.has(1)
         link = await inbox._main.ready()
-        take = link._takers[inbox._logs[TENANT].follower._sid]
+        consumer = inbox._logs[TENANT].follower.consumer
+        assert consumer is not None
+        take = link._takers[consumer._sid]
         swallowed: list[tuple[bytes, ...]] = []
 
         def swallow(*message: bytes) -> None:
@@ -248,7 +251,7 @@ async def test_a_hole_shows_at_the_next_message_or_the_heartbeat_and_is_filled(s
             else:
                 take(*message)
 
-        link._takers[inbox._logs[TENANT].follower._sid] = swallow
+        link._takers[consumer._sid] = swallow
         payloads = [b"%d" % number for number in range(3 if lost == 1 else 10)]
         await append_all(inbox, *payloads)
         await follower.has(1 + len(payloads))

@@ -27,8 +27,10 @@ from pushgate.inbox.base import (
 from pushgate.inbox.nats_append import GroupCommit, Message
 from pushgate.inbox.nats_cursors import Cursors
 from pushgate.inbox.nats_follow import Follower
-from pushgate.inbox.nats_read import Reader
+from pushgate.inbox.nats_get import Gets
+from pushgate.inbox.nats_read import LogReader
 from pushgate.inbox.nats_stream import Stream, cursor_stream, log_limits, log_stream
+from pushgate.inbox.nats_stretch import Stretch
 from pushgate.inbox.nats_subjects import CursorSubjects, Subjects, message_id, uid_header
 from pushgate.metrics.catalogue import (
     INBOX_APPEND_TIME,
@@ -54,7 +56,8 @@ class _Logs(NamedTuple):
     subjects: Subjects
     stream: Stream
     commit: GroupCommit
-    reader: Reader
+    gets: Gets
+    reader: LogReader
     follower: Follower
 
 
@@ -74,12 +77,12 @@ class NatsInbox:
         subjects = CursorSubjects(prefix)
         stream = cursor_stream(subjects, options)
         self._cursor_commit = GroupCommit(self._main, stream, row)
-        self._cursors = Cursors(subjects, self._cursor_commit, Reader(self._reads, stream))
+        self._cursors = Cursors(subjects, self._cursor_commit, Gets(self._reads, stream))
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
         """See Inbox. Tries for ever; what keeps it from connecting is logged."""
-        self._shards, self._on_entry, self._on_epoch = list(shards), on_entry, on_epoch
+        self._shards, self._on_entry, self._on_epoch = sorted(shards), on_entry, on_epoch
         self._main.start(self._restart)
         self._reads.start(_ready_at_once)
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
@@ -144,7 +147,7 @@ class NatsInbox:
     async def newest(self, tenant: str) -> int:
         """See Inbox."""
         with self._measured("read", INBOX_READ_TIME):
-            return await self._of(tenant).reader.newest()
+            return await self._of(tenant).gets.newest()
 
     def epoch(self, tenant: str) -> str:
         """See Inbox."""
@@ -192,8 +195,9 @@ class NatsInbox:
         follower = Follower(
             self._main, stream, subjects, tenant, self._shards, self._on_entry, self._on_epoch, self._row
         )
-        commit, reader = GroupCommit(self._main, stream, self._row), Reader(self._reads, stream)
-        return _Logs(limits, subjects, stream, commit, reader, follower)
+        commit, gets = GroupCommit(self._main, stream, self._row), Gets(self._reads, stream)
+        reader = LogReader(gets, stream, Stretch(stream, subjects, self._shards))
+        return _Logs(limits, subjects, stream, commit, gets, reader, follower)
 
     def _of(self, tenant: str) -> _Logs:
         logs = self._logs.get(tenant)
@@ -207,9 +211,11 @@ class NatsInbox:
             logs.follower.restart()
 
     def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
         for logs in self._logs.values():
             logs.follower.tick()
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+            logs.reader.stretch.drop(loop.time())
+        self._timer = loop.call_later(TICK, self._tick)
 
     @contextmanager
     def _measured(self, kind: str, histogram: Histogram) -> Iterator[None]:

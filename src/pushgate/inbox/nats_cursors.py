@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import Appended, Cursor, Device
 from pushgate.inbox.nats_append import GroupCommit, Message
-from pushgate.inbox.nats_read import Reader
+from pushgate.inbox.nats_get import Gets
 from pushgate.inbox.nats_subjects import CursorSubjects
 
 TOGETHER = 1000
@@ -16,10 +16,10 @@ TOGETHER = 1000
 class Cursors:
     """The cursors of all devices."""
 
-    def __init__(self, subjects: CursorSubjects, commit: GroupCommit, reader: Reader) -> None:
+    def __init__(self, subjects: CursorSubjects, commit: GroupCommit, gets: Gets) -> None:
         self._subjects = subjects
         self._commit = commit
-        self._reader = reader
+        self._gets = gets
         self._flying: dict[Device, tuple[int, str]] = {}  # what is being stored
 
     async def load(self, devices: Sequence[Device]) -> list[Cursor | None]:
@@ -27,13 +27,13 @@ class Cursors:
         subjects = [self._subjects.cursor(device) for device in devices]
         loaded: dict[bytes, Cursor] = {}
         for start in range(0, len(subjects), TOGETHER):
-            for found in await self._reader.latest(subjects[start : start + TOGETHER]):
+            for found in await self._gets.latest(subjects[start : start + TOGETHER]):
                 loaded[found.subject] = _decode(found.payload)
         return [loaded.get(subject.encode()) for subject in subjects]
 
     async def find(self, tenant: str, uid: str) -> dict[str, Cursor]:
         """See Inbox."""
-        found = await self._reader.latest([self._subjects.of_user(tenant, uid)])
+        found = await self._gets.latest([self._subjects.of_user(tenant, uid)])
         return {self._subjects.device_of(each.subject): _decode(each.payload) for each in found}
 
     async def store(self, cursors: Mapping[Device, tuple[int, str]]) -> None:

@@ -15,7 +15,7 @@ then in a header.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from pushgate.inbox.base import EVERYONE, Device
@@ -47,12 +47,20 @@ class Subjects:
         """Return the subject of a log's entries with a collapse key."""
         return f"{self.log(uid)}.{_token('k', key)}"
 
-    def followed(self, shards: Iterable[int]) -> list[str]:
+    def followed(self, shards: Sequence[int]) -> list[str]:
         """Return what matches the logs of some shards and of everyone."""
-        wanted = sorted(shards)
-        if len(wanted) == SHARDS:
+        if len(shards) == SHARDS:
             return [f"{self.root}.>"]
-        return [f"{self.root}.all.>", *(f"{self.root}.{shard}.>" for shard in wanted)]
+        return [f"{self.root}.all.>", *(f"{self.root}.{shard}.>" for shard in shards)]
+
+    def place_of(self, log: str) -> str:
+        """Return the part of a log's subject that says which shard it is of, or that it is everyone's."""
+        return log[self._first :].partition(".")[0]
+
+    def log_of(self, subject: bytes) -> str:
+        """Return the subject of the log that an entry is of."""
+        place, token = subject[self._first :].split(b".", 2)[:2]
+        return f"{self.root}.{place.decode()}.{token.decode()}"
 
     def uid_of(self, subject: bytes, headers: bytes) -> str:
         """Return whose log a message is of."""

@@ -8,7 +8,8 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from operator import attrgetter
-from typing import NamedTuple
+
+from pushgate.inbox.nats_get import Found
 
 KEPT = 1.0
 """Seconds after which it is read anew."""
@@ -16,15 +17,6 @@ PIECE = 64
 """Entries that are read at once."""
 MOST, MOST_BYTES = 1000, 4 * 1024 * 1024
 """Entries that are kept, and their bytes, give or take a piece."""
-
-
-class Found(NamedTuple):
-    """A message of a stream."""
-
-    sequence: int
-    subject: bytes
-    headers: bytes
-    payload: bytes
 
 
 Walk = Callable[[int, int, int], Awaitable[list[Found]]]

@@ -1,0 +1,103 @@
+"""A push consumer without acknowledgements: its own sequence has no holes, so that every gap shows."""
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from secrets import token_hex
+
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox.nats_stream import Stream, call_api
+from pushgate.nats.link import NatsLink
+from pushgate.nats.replies import header
+
+HEARTBEAT = 1
+"""Seconds after which one that has nothing to send says that it is there."""
+KEPT = 10
+"""Seconds that the server keeps one to which nobody listens."""
+
+_names = map(f"{token_hex(6)}-{{}}".format, count())
+
+OnMessage = Callable[[int, bytes, bytes, bytes, int], None]
+"""Takes a message's sequence, subject, headers and payload, and how many are to come after it, as far as is known."""
+
+
+class Consumer:
+    """What one is sent of some subjects of a stream, in order. `silent` counts the ticks since it was last heard of."""
+
+    def __init__(
+        self,
+        link: NatsLink,
+        stream: Stream,
+        filters: Sequence[str],
+        on_message: OnMessage,
+        on_hole: Callable[[], None],
+    ) -> None:
+        self._link = link
+        self._stream = stream
+        self._filters = filters
+        self._on_message = on_message
+        self._on_hole = on_hole
+        self._delivered = 0
+        self._sid = 0
+        self.name = next(_names)
+        self._path = (stream.name.encode(), self.name.encode())
+        self.silent = 0
+
+    async def open(self, after: int) -> int:
+        """Make it, to begin above a sequence; returns how many messages it has to send by now. Raises
+        InboxUnavailable; `close` it in any case."""
+        deliver = f"_INBOX.{self.name}"
+        self._sid = self._link.listen(deliver, self._take)
+        config = {
+            "name": self.name,
+            "deliver_subject": deliver,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": after + 1,
+            "filter_subjects": self._filters,
+            "ack_policy": "none",
+            "idle_heartbeat": HEARTBEAT * 10**9,
+            "flow_control": True,
+            "inactive_threshold": KEPT * 10**9,
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        stream = self._stream.name
+        subject = f"CONSUMER.CREATE.{stream}.{self.name}"
+        answer = await call_api(self._link, subject, {"stream_name": stream, "config": config})
+        if "error" in answer:
+            raise InboxUnavailable(f"stream {stream}: {answer['error'].get('description')}")
+        return int(answer.get("num_pending", 0)) + int(answer["delivered"]["consumer_seq"])
+
+    def close(self) -> None:
+        """Take nothing more from it, and let the server forget it."""
+        self._link.leave(self._sid)
+        self._link.write((b"PUB $JS.API.CONSUMER.DELETE.%b.%b 0\r\n\r\n" % self._path,))
+
+    def _take(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
+        self.silent = 0
+        if headers[8:12] == b" 100":
+            self._take_word(reply, headers)
+            return
+        sequence, delivered, pending = _places(reply)
+        if delivered == self._delivered + 1:
+            self._delivered = delivered
+            self._on_message(sequence, subject, headers, payload, pending)
+        else:
+            self._on_hole()
+
+    def _take_word(self, reply: bytes, headers: bytes) -> None:
+        """Take a heartbeat, or a question whether we keep up."""
+        answer_to = reply or header(headers, b"Nats-Consumer-Stalled")
+        if answer_to:
+            self._link.write((b"PUB %b 0\r\n\r\n" % answer_to,))
+        last = header(headers, b"Nats-Last-Consumer")
+        if last and int(last) != self._delivered:
+            self._on_hole()
+
+
+def _places(reply: bytes) -> tuple[int, int, int]:
+    """Return a message's sequence in the stream and in the consumer, and how many are to come: they stand in its reply
+    subject, `$JS.ACK.<stream>.<consumer>.<deliveries>.<in the stream>.<in the consumer>.<time>.<to come>`, or with
+    domain and account before the stream, and more behind."""
+    tokens = reply.split(b".")
+    first = 5 if len(tokens) == 9 else 7
+    return int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 3])

@@ -1,0 +1,137 @@
+"""A stretch of a tenant's stream, read at once when many come back at once.
+
+Reading one log costs the server a search for each entry: some hundred microseconds for three of them in a busy stream.
+When devices by the thousand come back, it is cheaper to be sent the whole last part of the stream once, as far as
+this worker's shards are concerned, and to find each log in it. That is done when asking one by one has cost as much
+within the last seconds. It is kept for a few seconds: so an entry that has expired or been collapsed may be returned
+so much longer.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Sequence
+from operator import attrgetter
+
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox.nats_consumer import Consumer
+from pushgate.inbox.nats_get import Found
+from pushgate.inbox.nats_stream import Stream
+from pushgate.inbox.nats_subjects import Subjects
+from pushgate.log import get_logger
+from pushgate.nats.link import NatsLink
+
+ASKING, FINDING = 3, 24
+"""What it costs to ask for a log and to find an entry of it, in messages of the stream that are sent at once."""
+FADING = 0.75
+"""What counts of such a cost after each second."""
+LEAST, MOST = 1000, 200_000
+"""Messages of the stream that are sent at once."""
+MOST_BYTES, OVERHEAD = 32 * 1024 * 1024, 200
+"""Bytes that are kept, and what an entry takes beside its subject and payload."""
+KEPT = 5.0
+"""Seconds that it is kept."""
+PATIENCE = 5.0
+"""Seconds for all of it to arrive."""
+
+_log = get_logger("inbox")
+
+
+class Stretch:
+    """What is above `_start` and not above `_end` of the logs that this worker follows."""
+
+    def __init__(self, stream: Stream, subjects: Subjects, shards: Sequence[int]) -> None:
+        self._stream = stream
+        self._subjects = subjects
+        self._filters = subjects.followed(shards)
+        self._places = {str(shard) for shard in shards}
+        self._lock = asyncio.Lock()
+        self._second = 0
+        self._spent = 0.0  # by asking one by one, lately
+        self._until = 0.0
+        self._epoch = ""
+        self._start = self._end = 0
+        self._logs: dict[str, list[Found]] = {}
+        self._bytes = 0
+
+    def note_asked(self, found: int) -> None:
+        """Take note that somebody asked for himself, and what he found."""
+        second = int(asyncio.get_running_loop().time())
+        self._spent = self._spent * FADING ** (second - self._second) + ASKING + FINDING * found
+        self._second = second
+
+    async def read(self, link: NatsLink, logs: Sequence[str], after: int, limit: int) -> tuple[list[Found], int]:
+        """Return the first entries of logs above `after` that are known, at most `limit`, and up to where there are no
+        others: not beyond `after` where it is of no help."""
+        if self._stream.replicated or self._subjects.place_of(logs[0]) not in self._places:
+            return [], after
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            await self._reach(link, now, after)
+            if not (now < self._until and self._start <= after < self._end and self._epoch == self._stream.epoch):
+                return [], after
+            found: list[Found] = []
+            for log in logs:
+                chain = self._logs.get(log, [])
+                first = bisect_right(chain, after, key=attrgetter("sequence"))
+                found += chain[first : first + limit]
+            if len(found) < limit:
+                return sorted(found), self._end
+            found = sorted(found)[:limit]
+            return found, found[-1].sequence
+
+    def drop(self, now: float) -> None:
+        """Let go of it when its time is over."""
+        if self._logs and now >= self._until:
+            self._logs = {}
+
+    async def _reach(self, link: NatsLink, now: float, after: int) -> None:
+        """Read what lacks for a reader, where that is worth it."""
+        allowed, newest = min(int(self._spent), MOST), self._stream.seen
+        if allowed < LEAST:
+            return
+        begin = max(0, newest - allowed)
+        if now >= self._until or self._epoch != self._stream.epoch:
+            if begin <= after < newest:
+                await self._replay(link, now, begin, newest)
+        elif begin <= after < self._start:
+            await self._replay(link, now, begin, self._end)
+
+    async def _replay(self, link: NatsLink, now: float, start: int, end: int) -> None:
+        """Have all of it sent."""
+        self._until, self._epoch = now + KEPT, self._stream.epoch
+        self._start = self._end = self._bytes = 0
+        self._logs = {}
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def take(sequence: int, subject: bytes, headers: bytes, payload: bytes, pending: int) -> None:
+            if done.done():
+                return
+            if sequence <= end:
+                log = self._subjects.log_of(subject)
+                self._logs.setdefault(log, []).append(Found(sequence, subject, b"", payload))
+                self._bytes += len(subject) + len(payload) + OVERHEAD
+            if sequence >= end or pending == 0:
+                done.set_result(end)
+            elif self._bytes > MOST_BYTES:
+                done.set_result(sequence)
+
+        def give_up() -> None:
+            if not done.done():
+                done.set_result(0)
+
+        consumer = Consumer(link, self._stream, self._filters, take, give_up)
+        timer = asyncio.get_running_loop().call_later(PATIENCE, give_up)
+        lost = asyncio.create_task(link.lost.wait())
+        lost.add_done_callback(lambda _: give_up())
+        try:
+            if await consumer.open(start) == 0 and not done.done():
+                done.set_result(end)
+            self._end = await done
+        except InboxUnavailable:
+            pass  # as `give_up`: each asks for himself
+        finally:
+            timer.cancel()
+            lost.cancel()
+            consumer.close()
+        self._start = start
+        _log.info("a stretch of the inbox was read at once", messages=self._end - start, bytes=self._bytes)
