@@ -82,6 +82,7 @@ class Stretch:
     def drop(self, now: float) -> None:
         """Let go of it when its time is over."""
         if self._logs and now >= self._until:
+            self._start = self._end = 0
             self._logs = {}
 
     async def _reach(self, link: NatsLink, now: float, after: int) -> None:
