@@ -148,7 +148,7 @@ async def test_when_it_cannot_be_read_each_asks_for_himself(
     inbox = make(server)
     opened = []
 
-    async def open_badly(consumer: Consumer, after: int) -> int:
+    async def open_badly(consumer: Consumer, after: int) -> None:
         opened.append(after)
         if fault == "refused":
             raise InboxUnavailable("refused")
@@ -156,7 +156,6 @@ async def test_when_it_cannot_be_read_each_asks_for_himself(
             consumer._on_hole()
         elif fault == "connection lost":
             consumer._link.drop("by the test")
-        return 1
 
     async with following(inbox) as follower:
         logs = await fill(inbox, 300)

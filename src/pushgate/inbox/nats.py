@@ -68,8 +68,8 @@ class NatsInbox:
         self._prefix = prefix
         self._row = row
         self._options = options
-        self._main = Connection(url, "inbox")
-        self._reads = Connection(url, "inbox")
+        self._main = Connection(url, "inbox", "writing")
+        self._reads = Connection(url, "inbox", "reading")
         self._shards: list[int] = []
         self._on_entry: OnEntry | None = None
         self._on_epoch: OnEpoch | None = None

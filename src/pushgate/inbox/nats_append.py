@@ -253,7 +253,7 @@ class GroupCommit:
                 return error
             group[0].settle(_verdict(error))
             return None
-        self._stream.note(ack.seq)
+        self._stream.note_stored(ack.seq)
         for offset, waiting in enumerate(group, ack.seq - len(group) + 1):
             # after an unanswered attempt a duplicate is most likely our own
             waiting.settle(Appended(offset, ack.duplicate and not waiting.doubtful))

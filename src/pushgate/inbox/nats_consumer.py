@@ -16,12 +16,18 @@ KEPT = 10
 
 _names = map(f"{token_hex(6)}-{{}}".format, count())
 
-OnMessage = Callable[[int, bytes, bytes, bytes, int], None]
-"""Takes a message's sequence, subject, headers and payload, and how many are to come after it, as far as is known."""
+OnMessage = Callable[[int, bytes, bytes, bytes], None]
+"""Takes a message's sequence, subject, headers and payload."""
+
+
+def _nothing() -> None:
+    """Care for nothing."""
 
 
 class Consumer:
-    """What one is sent of some subjects of a stream, in order. `silent` counts the ticks since it was last heard of."""
+    """What one is sent of some subjects of a stream, in order, until there is a hole. `on_idle` is called when there
+    has been nothing to send for a while. `silent` counts the ticks since it was last heard of.
+    """
 
     def __init__(
         self,
@@ -30,21 +36,22 @@ class Consumer:
         filters: Sequence[str],
         on_message: OnMessage,
         on_hole: Callable[[], None],
+        on_idle: Callable[[], None] = _nothing,
     ) -> None:
         self._link = link
         self._stream = stream
         self._filters = filters
         self._on_message = on_message
         self._on_hole = on_hole
+        self._on_idle = on_idle
         self._delivered = 0
         self._sid = 0
         self.name = next(_names)
         self._path = (stream.name.encode(), self.name.encode())
         self.silent = 0
 
-    async def open(self, after: int) -> int:
-        """Make it, to begin above a sequence; returns how many messages it has to send by now. Raises
-        InboxUnavailable; `close` it in any case."""
+    async def open(self, after: int) -> None:
+        """Make it, to begin above a sequence. Raises InboxUnavailable; `close` it in any case."""
         deliver = f"_INBOX.{self.name}"
         self._sid = self._link.listen(deliver, self._take)
         config = {
@@ -65,7 +72,6 @@ class Consumer:
         answer = await call_api(self._link, subject, {"stream_name": stream, "config": config})
         if "error" in answer:
             raise InboxUnavailable(f"stream {stream}: {answer['error'].get('description')}")
-        return int(answer.get("num_pending", 0)) + int(answer["delivered"]["consumer_seq"])
 
     def close(self) -> None:
         """Take nothing more from it, and let the server forget it."""
@@ -77,10 +83,10 @@ class Consumer:
         if headers[8:12] == b" 100":
             self._take_word(reply, headers)
             return
-        sequence, delivered, pending = _places(reply)
+        sequence, delivered = _places(reply)
         if delivered == self._delivered + 1:
             self._delivered = delivered
-            self._on_message(sequence, subject, headers, payload, pending)
+            self._on_message(sequence, subject, headers, payload)
         else:
             self._on_hole()
 
@@ -92,12 +98,14 @@ class Consumer:
         last = header(headers, b"Nats-Last-Consumer")
         if last and int(last) != self._delivered:
             self._on_hole()
+        elif last and not answer_to:
+            self._on_idle()
 
 
-def _places(reply: bytes) -> tuple[int, int, int]:
-    """Return a message's sequence in the stream and in the consumer, and how many are to come: they stand in its reply
-    subject, `$JS.ACK.<stream>.<consumer>.<deliveries>.<in the stream>.<in the consumer>.<time>.<to come>`, or with
-    domain and account before the stream, and more behind."""
+def _places(reply: bytes) -> tuple[int, int]:
+    """Return a message's sequence in the stream and in the consumer: they stand in its reply subject,
+    `$JS.ACK.<stream>.<consumer>.<deliveries>.<in the stream>.<in the consumer>.<time>.<to come>`, or with domain and
+    account before the stream, and maybe more behind."""
     tokens = reply.split(b".")
     first = 5 if len(tokens) == 9 else 7
-    return int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 3])
+    return int(tokens[first]), int(tokens[first + 1])

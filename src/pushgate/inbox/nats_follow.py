@@ -48,7 +48,6 @@ class Follower:
         self._on_entry = on_entry
         self._on_epoch = on_epoch
         self._row = row
-        self._position = 0
         self._trouble = asyncio.Event()
         self.consumer: Consumer | None = None
         self.epoch: str | None = None
@@ -80,7 +79,9 @@ class Follower:
             self._trouble.clear()
             try:
                 await self._begin(link)
-            except InboxUnavailable as error:
+            except Exception as error:
+                if not isinstance(error, InboxUnavailable):
+                    _log.exception("following failed", tenant=self._tenant)
                 self._leave()
                 self.reason = str(error)
                 await asyncio.sleep(PAUSE)
@@ -96,24 +97,25 @@ class Follower:
             last = await self._stream.ensure(link)
             epoch = self._stream.epoch
             if self.epoch is None:
-                self.epoch, self._position = epoch, last
+                self.epoch = epoch
+                self._stream.note_followed(last)
             elif epoch != self.epoch:
-                self.epoch, self._position = epoch, 0
+                self.epoch = epoch
+                self._stream.forget_sequences()  # something of before may have come since the stream noticed
                 _log.warning("the inbox has begun anew", tenant=self._tenant)
                 self._on_epoch(self._tenant)
-            elif last < self._position and not self._stream.replicated:
+            elif last < self._stream.followed and not self._stream.replicated:
                 await self._stream.renew_epoch(link)  # its machine failed: offsets may come to mean other messages
                 continue
             self.consumer = Consumer(link, self._stream, self._filters, self._take, self._note_hole)
-            await self.consumer.open(self._position)
+            await self.consumer.open(self._stream.followed)
             await self._stream.ensure(link)
             if self._stream.epoch == epoch:
                 return
             self._leave()
 
-    def _take(self, sequence: int, subject: bytes, headers: bytes, payload: bytes, _pending: int) -> None:
-        self._position = sequence
-        self._stream.note(sequence)
+    def _take(self, sequence: int, subject: bytes, headers: bytes, payload: bytes) -> None:
+        self._stream.note_followed(sequence)
         self._on_entry(Entry(self._tenant, self._subjects.uid_of(subject, headers), sequence, payload))
 
     def _note_hole(self) -> None:

@@ -33,6 +33,8 @@ class Stream:
         self.replicated = int(self.wanted["num_replicas"]) > 1
         self.seen = 0
         """The highest sequence that this process knows of: from what was stored, and what was followed."""
+        self.followed = 0
+        """Up to where this process has followed the stream, as far as its filters go."""
         self._reviving: asyncio.Task[None] | None = None
 
     async def ensure(self, link: NatsLink) -> int:
@@ -53,7 +55,7 @@ class Stream:
         epoch = config["metadata"].get("epoch", "")  # none when it was made by hand
         if epoch != self.epoch:
             self.epoch = epoch
-            self.seen = 0
+            self.forget_sequences()
         if info["state"]["messages"] == 0:
             await self.mark(link)
         return int(info["state"]["last_seq"])
@@ -67,9 +69,18 @@ class Stream:
         with suppress(InboxUnavailable):
             await self.ensure(link)
 
-    def note(self, sequence: int) -> None:
+    def forget_sequences(self) -> None:
+        """Begin anew: they mean other messages now."""
+        self.seen = self.followed = 0
+
+    def note_stored(self, sequence: int) -> None:
         """Take note that there is a message with this sequence."""
         self.seen = max(self.seen, sequence)
+
+    def note_followed(self, sequence: int) -> None:
+        """Take note that the stream was followed up to this sequence."""
+        self.followed = sequence
+        self.note_stored(sequence)
 
     async def renew_epoch(self, link: NatsLink) -> None:
         """Give the stream another epoch: it has lost messages."""

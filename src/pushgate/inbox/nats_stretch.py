@@ -87,49 +87,52 @@ class Stretch:
 
     async def _reach(self, link: NatsLink, now: float, after: int) -> None:
         """Read what lacks for a reader, where that is worth it."""
-        allowed, newest = min(int(self._spent), MOST), self._stream.seen
+        allowed, newest = min(int(self._spent), MOST), self._stream.followed
         if allowed < LEAST:
             return
-        begin = max(0, newest - allowed)
+        begin = newest - allowed
         if now >= self._until or self._epoch != self._stream.epoch:
-            if begin <= after < newest:
-                await self._replay(link, now, begin, newest)
-        elif begin <= after < self._start:
-            await self._replay(link, now, begin, self._end)
+            end = newest
+        elif after < self._start:
+            end = self._end
+        else:
+            return
+        if begin <= after < end:
+            await self._replay(link, now, max(0, begin - allowed // 4), end)  # others may be a little further behind
 
     async def _replay(self, link: NatsLink, now: float, start: int, end: int) -> None:
-        """Have all of it sent."""
+        """Have all of it sent: up to the entry that was last followed, or until there is nothing to send. (What the
+        server says of how much is to come is an estimate.)"""
         self._until, self._epoch = now + KEPT, self._stream.epoch
         self._start = self._end = self._bytes = 0
         self._logs = {}
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-        def take(sequence: int, subject: bytes, headers: bytes, payload: bytes, pending: int) -> None:
+        def take(sequence: int, subject: bytes, headers: bytes, payload: bytes) -> None:
             if done.done():
                 return
             if sequence <= end:
                 log = self._subjects.log_of(subject)
                 self._logs.setdefault(log, []).append(Found(sequence, subject, b"", payload))
                 self._bytes += len(subject) + len(payload) + OVERHEAD
-            if sequence >= end or pending == 0:
+            if sequence >= end:
                 done.set_result(end)
             elif self._bytes > MOST_BYTES:
                 done.set_result(sequence)
 
-        def give_up() -> None:
+        def finish(reached: int) -> None:
             if not done.done():
-                done.set_result(0)
+                done.set_result(reached)
 
-        consumer = Consumer(link, self._stream, self._filters, take, give_up)
-        timer = asyncio.get_running_loop().call_later(PATIENCE, give_up)
+        consumer = Consumer(link, self._stream, self._filters, take, lambda: finish(0), lambda: finish(end))
+        timer = asyncio.get_running_loop().call_later(PATIENCE, finish, 0)
         lost = asyncio.create_task(link.lost.wait())
-        lost.add_done_callback(lambda _: give_up())
+        lost.add_done_callback(lambda _: finish(0))
         try:
-            if await consumer.open(start) == 0 and not done.done():
-                done.set_result(end)
+            await consumer.open(start)
             self._end = await done
         except InboxUnavailable:
-            pass  # as `give_up`: each asks for himself
+            pass  # then each asks for himself
         finally:
             timer.cancel()
             lost.cancel()

@@ -27,14 +27,14 @@ class Connection:
     """Keeps a connection to one of several servers.
 
     `url` is `nats://` or `tls://` with `[user:password@]host[:port][,…]`; one user, or one token, for all the
-    servers. Raises ConfigError when it is not, naming it `<part>.url`, without telling its credentials. `part` also is
-    what the connection is called in the log.
+    servers. Raises ConfigError when it is not, naming it `<part>.url`, without telling its credentials. `part`, and
+    `purpose` where it has several, are what the connection is called in the log.
     """
 
-    def __init__(self, url: str, part: str) -> None:
+    def __init__(self, url: str, part: str, purpose: str = "") -> None:
         self._pool, self._credentials = _parse(url, f"{part}.url")
         self._part = part
-        self._log = get_logger(part)
+        self._log = get_logger(part).bind(**{"purpose": purpose} if purpose else {})
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._stopped = False
