@@ -11,7 +11,7 @@ storage, not the stream's own.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from secrets import token_hex
 from typing import NamedTuple
@@ -44,7 +44,6 @@ BATCH_HEADERS = 200
 NO_MORE = "the inbox is stopped"
 
 _log = get_logger("inbox")
-_names = map(f"{token_hex(4)}-{{}}".format, count())
 
 
 class Message(NamedTuple):
@@ -125,6 +124,8 @@ class GroupCommit:
         self._row = row
         self._queue: deque[_Waiting] = deque()
         self._bytes = 0
+        # not at import: workers are forked, and the server would take two batches of one name for one
+        self._names = map(f"{token_hex(6)}-{{}}".format, count())
         self._runner: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -227,7 +228,7 @@ class GroupCommit:
         for part in parts:
             observe(self._row, INBOX_BATCH, len(part))
             reply, answer = link.expect()
-            link.write(_compose(part, reply))
+            link.write(_compose(part, reply, self._names))
             answers.append(answer)
         failure = None
         for part, answer in zip(parts, answers, strict=True):
@@ -260,13 +261,13 @@ class GroupCommit:
         return None
 
 
-def _compose(group: Sequence[_Waiting], reply: bytes) -> list[bytes]:
-    """Return the commands that publish messages: one as it is, several as an atomic batch."""
+def _compose(group: Sequence[_Waiting], reply: bytes, names: Iterator[str]) -> list[bytes]:
+    """Return the commands that publish messages: one as it is, several as an atomic batch with the next of `names`."""
     if len(group) == 1:
         head, headers, payload, _ = group[0].message
         size = len(headers) + 2
         return [b"%b %b %d %d\r\n%b\r\n%b\r\n" % (head, reply, size, size + len(payload), headers, payload)]
-    name = next(_names).encode()
+    name = next(names).encode()
     commands = []
     for number, waiting in enumerate(group, 1):
         head, headers, payload, _ = waiting.message

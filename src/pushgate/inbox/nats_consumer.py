@@ -1,7 +1,6 @@
 """A push consumer without acknowledgements: its own sequence has no holes, so that every gap shows."""
 
 from collections.abc import Callable, Sequence
-from itertools import count
 from secrets import token_hex
 
 from pushgate.errors import InboxUnavailable
@@ -13,8 +12,6 @@ HEARTBEAT = 1
 """Seconds after which one that has nothing to send says that it is there."""
 KEPT = 10
 """Seconds that the server keeps one to which nobody listens."""
-
-_names = map(f"{token_hex(6)}-{{}}".format, count())
 
 OnMessage = Callable[[int, bytes, bytes, bytes], None]
 """Takes a message's sequence, subject, headers and payload."""
@@ -46,7 +43,7 @@ class Consumer:
         self._on_idle = on_idle
         self._delivered = 0
         self._sid = 0
-        self.name = next(_names)
+        self.name = token_hex(8)  # not at import: workers are forked, and two consumers of one name would be one
         self._path = (stream.name.encode(), self.name.encode())
         self.silent = 0
 
