@@ -6,9 +6,10 @@ import pytest
 
 from pushgate import __version__
 from pushgate.delivery import answers as module
-from pushgate.messages.questions import Closed, Count, Counted, Find, Kick, Sessions
+from pushgate.messages.questions import Closed, Count, Counted, Find, Kick, Reach, Reached, Sessions
 from pushgate.metrics.catalogue import BUS_CONNECTED, TENANT_PUSHES
 from pushgate.metrics.rows import tenant_slot
+from pushgate.sessions.session import ChannelSession
 from tests.rig.gateway import Gateway
 
 
@@ -83,3 +84,36 @@ async def test_a_node_is_ready_when_all_its_workers_hear_the_bus(gateway: Gatewa
     assert is_ready()
     gateway.stopping = True
     assert not is_ready()
+
+
+class FakeDevices:
+    """Has sent each device 9 messages; a device's name says how many it acknowledged."""
+
+    def begin(self, channel: ChannelSession, cursor: int) -> None: ...
+
+    def end(self, channel: ChannelSession) -> None: ...
+
+    def acknowledge(self, channel: ChannelSession, offset: int) -> bool:
+        raise AssertionError("nobody does")
+
+    def progress(self, channel: ChannelSession) -> tuple[int, int]:
+        return 9, int(channel.device or "")
+
+
+async def test_how_far_devices_have_come(gateway: Gateway) -> None:
+    gateway.sessions.devices = FakeDevices()
+    for user, query, tenant in (
+        ("alice", "&device=7", "default"),
+        ("alice", "&device=5", "default"),
+        ("alice", "", "default"),
+        ("bob", "&device=7", "default"),
+        ("alice", "&device=7", "acme"),
+    ):
+        await gateway.join(user, query, tenant=tenant)
+    reply = gateway.answers.reply(Find("default", "alice"))
+    assert isinstance(reply, Sessions)
+    assert [(each.sent, each.acknowledged) for each in reply.sessions] == [(9, 7), (9, 5), (None, None)]
+    for offset, acknowledged in ((5, 3), (6, 2), (8, 0)):
+        reached = gateway.answers.reply(Reach("default", offset))
+        assert reached == Reached(gateway.rows.count - 1, 3, acknowledged)
+    assert gateway.answers.reply(Reach("no such tenant", 1)) == Reached(gateway.rows.count - 1, 0, 0)

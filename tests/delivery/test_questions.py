@@ -23,6 +23,8 @@ from pushgate.messages.questions import (
     Kick,
     Node,
     Question,
+    Reach,
+    Reached,
     Reply,
     Sessions,
     decode_word,
@@ -58,6 +60,8 @@ class Worker:
                 return Sessions([Found(self.name, None, 1, "", "")])
             case Kick():
                 return Closed(1)
+            case Reach():
+                return Reached(WORKERS, 10, 1 if self.name.endswith("0") else 3)
             case Count():
                 return Counted(self.name, WORKERS, True, 1, 1, 1, 1, 0.0, 0.0)
 
@@ -115,6 +119,22 @@ async def test_the_owner_on_each_node_answers_whoever_asks(cluster: Cluster) -> 
             assert told == [(node, f"{node}/{index}") for node in "abc"]
             assert (gathered.missing, gathered.whole) == ([], True)
     assert owners == set(range(WORKERS))
+
+
+async def test_all_workers_of_each_node_answer_together(cluster: Cluster) -> None:
+    for worker in cluster.workers:
+        gathered = await worker.questions.ask(Reach("acme", 7), Reached)
+        assert gathered.replies == [(node, Reached(WORKERS, 20, 4)) for node in "abc"]
+        assert (gathered.missing, gathered.whole) == ([], True)
+
+
+async def test_a_node_of_which_a_worker_is_quiet_has_not_answered(cluster: Cluster, short: None) -> None:
+    quiet = cluster.nodes["b"][1]
+    quiet.bus.hears = False
+    quiet.bus.stalls = True
+    gathered = await cluster.nodes["a"][0].questions.ask(Reach("acme", 7), Reached)
+    assert [node for node, _ in gathered.replies] == ["a", "c"]
+    assert (gathered.missing, gathered.whole) == (["b"], True)
 
 
 async def test_one_worker_of_each_node_answers_for_it(cluster: Cluster) -> None:

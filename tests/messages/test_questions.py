@@ -73,8 +73,8 @@ def test_neighbouring_versions_read_each_other(word: Word) -> None:
 
 
 def test_sessions_and_nodes_of_the_future_are_read() -> None:
-    reply = {"type": "sessions", "sessions": [["s", None, 1, "a", "b", "new"]]}
+    reply = {"type": "sessions", "sessions": [["s", "d", 1, "a", "b", 7, 5, "new"]]}
     answer = {"type": "answer", "id": 1, "node": ["n", 2, "new"], "reply": reply}
     assert decode_word(msgspec.msgpack.encode(answer)) == Answer(
-        1, Node("n", 2), Sessions([Found("s", None, 1, "a", "b")])
+        1, Node("n", 2), Sessions([Found("s", "d", 1, "a", "b", 7, 5)])
     )

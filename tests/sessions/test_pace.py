@@ -7,7 +7,7 @@ import pytest
 
 from pushgate.config import ClientsConfig, LimitsConfig
 from pushgate.sessions.pace import Pace
-from pushgate.sessions.session import Columns
+from pushgate.sessions.session import ChannelSession, Columns
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.poller import BUFFER
 from tests.rig.client import BINARY, PING, PONG, TEXT, WsClient, mask_frame
@@ -185,3 +185,62 @@ async def test_the_defaults_let_a_busy_client_work(gateway: Gateway) -> None:
         client.send({"type": "ping"})
     for _ in range(400):
         assert await client.receive() == {"type": "pong"}
+
+
+class FakeDevices:
+    """Takes acknowledgements: one that is higher than those before moves the cursor."""
+
+    def __init__(self) -> None:
+        self.cursor = 0
+
+    def begin(self, channel: ChannelSession, cursor: int) -> None: ...
+
+    def end(self, channel: ChannelSession) -> None: ...
+
+    def progress(self, channel: ChannelSession) -> tuple[int, int]:
+        return self.cursor, self.cursor
+
+    def acknowledge(self, channel: ChannelSession, offset: int) -> bool:
+        moved, self.cursor = offset > self.cursor, max(self.cursor, offset)
+        return moved
+
+
+def ack(offset: int) -> bytes:
+    return mask_frame(TEXT, b'{"type":"ack","offset":%d}' % offset)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_acknowledgements_that_move_the_cursor_do_not_count(make_gateway: MakeGateway, together: bool) -> None:
+    gateway = make_gateway(limits=LimitsConfig(messages_per_second=1, bytes_per_second=0))
+    devices = gateway.sessions.devices = FakeDevices()
+    client = await gateway.join("alice", "&device=phone")
+    frames = [ack(offset) for offset in range(1, 301)]
+    for each in [b"".join(frames)] if together else frames:
+        client.writer.write(each)
+        if not together:
+            await client.writer.drain()
+            await gateway.until(lambda: gateway.count("messages_received_total") > devices.cursor - 1)
+    await gateway.until(lambda: devices.cursor == 300)
+    client.writer.write(ack(299) * 10)  # these are messages like any other
+    await gateway.until(lambda: gateway.count("messages_received_total") == 310)
+    assert gateway.count("connections") == 1
+    client.writer.write(ack(299))
+    assert await closed(gateway, client) == 4506
+
+
+async def test_an_acknowledgement_in_pieces_gives_back_no_more_than_was_counted(make_gateway: MakeGateway) -> None:
+    gateway = make_gateway(limits=LimitsConfig(messages_per_second=1))
+    devices = gateway.sessions.devices = FakeDevices()
+    client = await gateway.join("alice", "&device=phone")
+    for offset in range(1, 4):
+        frame = ack(offset)
+        client.writer.write(frame[:9])
+        await gateway.until(lambda: gateway.sessions.find("default", "alice")[0].reader is not None)
+        gateway.tick(2 * SECOND)  # what the first piece was counted as has drained
+        client.writer.write(frame[9:])
+        await gateway.until(lambda expected=offset: devices.cursor == expected)  # type: ignore[misc]
+    client.writer.write(mask_frame(PING) * 10)
+    for _ in range(10):
+        assert await client.receive_frame() == (PONG, b"")
+    client.writer.write(mask_frame(PING))
+    assert await closed(gateway, client) == 4506

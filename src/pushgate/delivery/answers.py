@@ -1,12 +1,24 @@
 """What a worker says to questions: about the sessions that it holds, and about its node."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from pushgate import __version__
 from pushgate.codes import Close
-from pushgate.messages.questions import Closed, Count, Counted, Find, Found, Kick, Question, Reply, Sessions
+from pushgate.messages.questions import (
+    Closed,
+    Count,
+    Counted,
+    Find,
+    Found,
+    Kick,
+    Question,
+    Reach,
+    Reached,
+    Reply,
+    Sessions,
+)
 from pushgate.metrics.catalogue import (
     BUS_CONNECTED,
     TENANT_CONNECTIONS,
@@ -46,6 +58,14 @@ class Described(Protocol):
     def agent(self) -> str:
         """What the client says it is."""
 
+    @property
+    def sent(self) -> int | None:
+        """The offset up to which a device was sent everything; None without an inbox."""
+
+    @property
+    def acknowledged(self) -> int | None:
+        """The offset up to which a device acknowledged everything; None without an inbox."""
+
 
 class Holder(Protocol[S]):
     """What answers need of the sessions of a worker."""
@@ -55,6 +75,9 @@ class Holder(Protocol[S]):
 
     def describe(self, session: S) -> Described:
         """Return what can be told of a session."""
+
+    def find_devices(self, tenant: str) -> Iterable[tuple[int, int]]:
+        """Return what was sent to each of a tenant's devices with an inbox, and what it acknowledged."""
 
     def close(self, session: S, code: Close) -> None:
         """End a session."""
@@ -90,6 +113,9 @@ class Answers(Generic[S]):
                 return Closed(self._kick(question))
             case Count():
                 return self._count(question.tenant)
+            case Reach():
+                acknowledged = [cursor >= question.offset for _, cursor in self._sessions.find_devices(question.tenant)]
+                return Reached(self._rows.count - 1, len(acknowledged), sum(acknowledged))
 
     def tick(self, now: float) -> None:
         """Sample what rates are made of, when it is time; `now` in seconds of a monotonic clock."""
@@ -104,7 +130,7 @@ class Answers(Generic[S]):
 
     def _tell(self, session: S) -> Found:
         told = self._sessions.describe(session)
-        return Found(told.session, told.device, told.since, told.address, told.agent)
+        return Found(told.session, told.device, told.since, told.address, told.agent, told.sent, told.acknowledged)
 
     def _kick(self, kick: Kick) -> int:
         closed = 0

@@ -1,7 +1,8 @@
 """Questions between nodes: a worker asks all nodes over the bus, and says which of them did not answer.
 
 A question about a user goes to the user's shard, so that on each node the worker hears it that owns the user; one
-about nodes goes to everyone, and worker 0 of each other node speaks for it. Answers go to a shard that the asking
+about nodes goes to everyone, and worker 0 of each other node speaks for it; one about all workers is answered by each,
+and a node has answered when all of its workers have. Answers go to a shard that the asking
 worker owns; the owners of that shard on other nodes drop them, since they know of no such question.
 """
 
@@ -23,6 +24,8 @@ from pushgate.messages.questions import (
     Here,
     Node,
     Question,
+    Reach,
+    Reached,
     Reply,
     Sessions,
     Word,
@@ -40,7 +43,7 @@ MAX_ASKED = 1000
 MAX_OUTBOX = 1000
 """Words that may wait for the bus to take those before them; beyond that they are lost, as the bus may lose any."""
 
-R = TypeVar("R", Sessions, Closed, Counted)
+R = TypeVar("R", Sessions, Closed, Counted, Reached)
 
 _log = get_logger("questions")
 
@@ -56,11 +59,24 @@ class Gathered(NamedTuple, Generic[R]):
 class _Asked:
     """A question under way: who has answered it."""
 
-    __slots__ = ("complete", "replies")
+    __slots__ = ("complete", "parts", "replies")
 
     def __init__(self) -> None:
         self.replies: dict[Node, Reply] = {}
+        self.parts: dict[Node, dict[int, Reached]] = {}
         self.complete = asyncio.Event()
+
+    def take(self, answer: Answer) -> None:
+        """Note what a node says, or a worker of it."""
+        reply: Reply = answer.reply
+        if isinstance(reply, Reached):
+            parts = self.parts.setdefault(answer.node, {})
+            parts[answer.worker] = reply
+            if len(parts) < reply.workers:
+                return
+            devices = sum(part.devices for part in parts.values())
+            reply = Reached(reply.workers, devices, sum(part.acknowledged for part in parts.values()))
+        self.replies[answer.node] = reply
 
 
 class Questions:
@@ -93,7 +109,7 @@ class Questions:
         shard = None
         if isinstance(question, Count):
             asked.replies[self._node] = self._reply(question)
-        else:
+        elif not isinstance(question, Reach):
             shard = shard_of(question.tenant, question.uid)
         number = getrandbits(64)
         self._asked[number] = asked
@@ -131,7 +147,7 @@ class Questions:
         else:
             asked = self._asked.get(word.id)
             if asked is not None:
-                asked.replies[word.node] = word.reply
+                asked.take(word)
                 self._look(asked)
 
     def tick(self) -> None:
@@ -164,7 +180,7 @@ class Questions:
         except Exception:
             _log.exception("a question met a fault in the gateway")
             return
-        self._post(ask.shard, Answer(ask.id, self._node, reply))
+        self._post(ask.shard, Answer(ask.id, self._node, reply, self._shard))
 
     def _post(self, shard: int | None, word: Word) -> None:
         """Send a word from where nobody can wait: what is said while the bus takes a group goes in the next one."""

@@ -135,8 +135,8 @@ class Reliable:
         else:
             behind.latest = max(behind.latest, offset)
 
-    def acknowledge(self, channel: Channel, offset: int) -> None:
-        """Take an acknowledgement. Raises MessageError for one beyond what was sent."""
+    def acknowledge(self, channel: Channel, offset: int) -> bool:
+        """Take an acknowledgement; returns whether it moved the cursor. Raises MessageError beyond what was sent."""
         number, tracks = self._numbers[channel.fd], self._tracks
         if not 0 <= offset <= tracks.highest[number]:
             raise MessageError(
@@ -145,10 +145,12 @@ class Reliable:
                 "offset",
             )
         self._row[ACKNOWLEDGED] += 1
-        if tracks.acknowledge(number, offset, self._tick + TIMEOUTS[0]):
+        moved = tracks.acknowledge(number, offset, self._tick + TIMEOUTS[0])
+        if moved:
             self._cursors.note(channel, tracks.acknowledged[number], self._epochs[channel.user.tenant])
             if self._behind:
                 self.resume(channel.fd)
+        return moved
 
     def resume(self, fd: int) -> None:
         """Go on with a device that waited for its client, now that its socket took or it acknowledged something."""

@@ -35,14 +35,24 @@ class Count(Struct, tag="count", frozen=True):
     tenant: str
 
 
+class Reach(Struct, tag="reach", frozen=True):
+    """How many of a tenant's connected devices have acknowledged everything up to an offset? Asked of all workers."""
+
+    tenant: str
+    offset: int
+
+
 class Found(Struct, array_like=True, frozen=True):
-    """One session; `since` in seconds since 1970. New fields go to the end with a default."""
+    """One session; `since` in seconds since 1970. `sent` and `acknowledged` are the offsets that a device has come to,
+    None without an inbox. New fields go to the end with a default."""
 
     session: str
     device: str | None
     since: int
     address: str
     agent: str
+    sent: int | None = None
+    acknowledged: int | None = None
 
 
 class Sessions(Struct, tag="sessions", frozen=True):
@@ -71,8 +81,16 @@ class Counted(Struct, tag="counted", frozen=True):
     delivered_per_second: float
 
 
-Question = Find | Kick | Count
-Reply = Sessions | Closed | Counted
+class Reached(Struct, tag="reached", frozen=True):
+    """The answer to `Reach`: of one of a node's `workers`, or of all of them together."""
+
+    workers: int
+    devices: int
+    acknowledged: int
+
+
+Question = Find | Kick | Count | Reach
+Reply = Sessions | Closed | Counted | Reached
 
 
 class Ask(Struct, tag="ask", frozen=True):
@@ -85,11 +103,12 @@ class Ask(Struct, tag="ask", frozen=True):
 
 
 class Answer(Struct, tag="answer", frozen=True):
-    """What a node says to the question of this id."""
+    """What a node says to the question of this id, or the `worker` of it that was asked."""
 
     id: int
     node: Node
     reply: Reply
+    worker: int = 0
 
 
 class Here(Struct, tag="here", frozen=True):

@@ -125,7 +125,8 @@ class Inbound:
                         raise MessageError(
                             "no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset"
                         )
-                    self._sessions.devices.acknowledge(session, message.offset)
+                    if self._sessions.devices.acknowledge(session, message.offset):
+                        self._give_back(session)
                 case Connect():
                     raise MessageError("connected", "this connection is connected already", "type")
                 case _:
@@ -135,6 +136,13 @@ class Inbound:
                 self._sessions.close(session, error.close, error.reason)
             else:
                 self._sessions.send(session, Error(error.code, error.reason, error.field or UNSET))
+
+    def _give_back(self, session: ChannelSession) -> None:
+        """Take an acknowledgement that moved a cursor out of the count of messages: it was asked for."""
+        if session.reader is None:
+            self._pace.count(session.fd, -1)
+        else:
+            session.reader.allowance += 1
 
     def _refresh(self, session: ChannelSession, token: str) -> None:
         try:

@@ -3,6 +3,7 @@
 import secrets
 import sys
 import time
+from collections.abc import Iterator
 from itertools import count
 from typing import Protocol
 
@@ -56,8 +57,11 @@ class Devices(Protocol):
     def end(self, channel: ChannelSession) -> None:
         """A device's session is closed."""
 
-    def acknowledge(self, channel: ChannelSession, offset: int) -> None:
-        """A device has everything up to an offset. Raises MessageError."""
+    def acknowledge(self, channel: ChannelSession, offset: int) -> bool:
+        """A device has everything up to an offset; returns whether its cursor moved. Raises MessageError."""
+
+    def progress(self, channel: ChannelSession) -> tuple[int, int]:
+        """Return the offset up to which a device was sent everything, and the one it acknowledged."""
 
 
 class SessionManager:
@@ -100,6 +104,15 @@ class SessionManager:
         known = self._tenants.get(tenant)
         user = known.users.get(uid) if known is not None else None
         return user.channels if user is not None else ()
+
+    def find_devices(self, tenant: str) -> Iterator[tuple[int, int]]:
+        """Yield what was sent to each device of a tenant on this worker that has an inbox, and what it acknowledged."""
+        known = self._tenants.get(tenant)
+        if known is not None and self.devices is not None:
+            for user in known.users.values():
+                for session in user.channels:
+                    if session.device is not None:
+                        yield self.devices.progress(session)
 
     def open(self, fd: int, arrival: Arrival) -> ChannelSession | None:
         """Make a session of a descriptor that the poller does not know yet, and greet it.
@@ -212,12 +225,16 @@ class SessionManager:
     def describe(self, session: ChannelSession) -> Description:
         """Return what can be told of a session."""
         columns, fd = self.columns, session.fd
+        devices = self.devices if session.device is not None else None
+        sent, acknowledged = devices.progress(session) if devices is not None else (None, None)
         return Description(
             session=show_session(columns.serial[fd]),
             device=session.device,
             since=columns.since[fd],
             address=show_address(columns.address_of(fd)),
             agent=self.agents.name_of(columns.agent[fd]),
+            sent=sent,
+            acknowledged=acknowledged,
         )
 
     def _find_replaced(self, arrival: Arrival) -> list[ChannelSession]:

@@ -37,5 +37,8 @@ class Pace:
         return max(0, message_burst - messages) // UNIT
 
     def count(self, fd: int, frames: int) -> None:
-        """Count frames that were read: messages, their fragments, and control frames. They were allowed by `read`."""
-        self._messages[fd] += UNIT * frames
+        """Count frames that were read: messages, their fragments, and control frames. They were allowed by `read`.
+
+        A negative number takes back what was counted.
+        """
+        self._messages[fd] = max(0, self._messages[fd] + UNIT * frames)

@@ -57,13 +57,18 @@ class TenantSession:
 
 
 class Description(NamedTuple):
-    """What can be told of a session; `since` in seconds since 1970."""
+    """What can be told of a session; `since` in seconds since 1970.
+
+    `sent` and `acknowledged` are the offsets that a device with an inbox has come to, None for others.
+    """
 
     session: str
     device: str | None
     since: int
     address: str
     agent: str
+    sent: int | None = None
+    acknowledged: int | None = None
 
 
 class Columns:
