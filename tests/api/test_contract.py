@@ -9,12 +9,14 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 
 from pushgate.api.rules import unsafe_number
+from pushgate.config import InboxConfig
 from tests.api.rig import AUTH, Rig
 
 OPERATIONS = {
     "POST /v1/push",
     "POST /v1/push/batch",
     "POST /v1/tokens",
+    "GET /v1/messages/{id}",
     "GET /v1/users/{user}",
     "DELETE /v1/users/{user}/sessions",
     "DELETE /v1/users/{user}/sessions/{session}",
@@ -39,8 +41,15 @@ def test_the_document_is_true(rig: Rig) -> None:
 
 
 def is_beyond_json_schema(case: Any) -> bool:
-    """Whether a valid body is wrong in a way that JSON Schema has no words for: big numbers."""
-    return isinstance(case.body, dict) and unsafe_number(json.dumps(case.body.get("data")).encode()) is not None
+    """Whether what is valid is wrong in a way that the document has no words for: big numbers, what is too long to keep
+    for a tenant, and a query that has to have exactly one of two names."""
+    if case.path == "/v1/messages/{id}":
+        return ("user" in case.query) == ("everyone" in case.query)
+    if not isinstance(case.body, dict):
+        return False
+    ttl = case.body.get("ttl")
+    too_long = case.path == "/v1/push" and isinstance(ttl, int | float) and ttl > InboxConfig().max_ttl
+    return too_long or unsafe_number(json.dumps(case.body.get("data")).encode()) is not None
 
 
 def check(operation: Any, mode: GenerationMode) -> None:

@@ -197,7 +197,12 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("data", {"user": "a", "data": ["1", 10**400]}, "1000"),
     ("qos", {"user": "a", "qos": "best"}, '"live" or "reliable", got "best"'),
     ("ttl", {"user": "a", "qos": "reliable", "ttl": 0}, "got 0"),
-    ("ttl", {"user": "a", "qos": "reliable", "ttl": 30 * 86400 + 1}, "1 to 2592000"),
+    ("ttl", {"user": "a", "qos": "reliable", "ttl": 366 * 86400 + 1}, "1 to 31622400"),
+    (
+        "ttl",
+        {"user": "a", "qos": "reliable", "ttl": 7 * 86400 + 1},
+        "expected a whole number of seconds, 1 to 604800, this tenant's limit, got 604801",
+    ),
     ("ttl", {"user": "a", "ttl": True}, "got true"),
     ("ttl", {"user": "a", "ttl": 1.5}, "got 1.5"),
     ("ttl", {"user": "a", "ttl": "60"}, 'got "60"'),

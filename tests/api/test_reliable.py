@@ -86,3 +86,17 @@ def test_a_node_without_an_inbox_says_so(rig: Rig, path: str) -> None:
     response = rig.http.post(path, json={"user": "alice", "qos": "reliable"})
     assert (response.status_code, response.json()["code"]) == (409, "no_inbox")
     assert rig.push(user="alice").status_code == 202
+
+
+def test_how_long_a_tenants_messages_are_kept(rig: Rig) -> None:
+    rig.tenants.load(max_ttl=600)
+    assert rig.push(user="a", qos="reliable").status_code == 202
+    assert rig.push(user="a", qos="reliable", ttl=600).status_code == 202
+    assert [draft.ttl for _, draft in inbox_of(rig).drafts] == [600, 600]
+    [error] = rig.push(user="a", qos="reliable", ttl=601).json()["errors"]
+    assert error == {
+        "field": "ttl",
+        "message": "expected a whole number of seconds, 1 to 600, this tenant's limit, got 601",
+    }
+    rig.tenants.load(max_ttl=30 * 86400)
+    assert rig.push(user="a", qos="reliable", ttl=30 * 86400).status_code == 202

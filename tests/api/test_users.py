@@ -35,8 +35,15 @@ def test_a_users_sessions_on_all_nodes_the_oldest_first(rig: Rig) -> None:
     assert answer == {"user": "alice", "online": True, "missing": []}
     assert rig.questions.asked == [Find("acme", "alice")]
     session = rig.http.get("/v1/users/alice").json()["sessions"][0]
-    assert session.keys() == {"session", "device", "node", "since", "address", "agent"}
+    assert session.keys() == {"session", "device", "node", "since", "address", "agent", "sent", "acknowledged"}
     assert (session["since"], session["address"], session["agent"]) == (10, "203.0.113.7", "Mozilla/5.0")
+    assert (session["sent"], session["acknowledged"]) == (None, None)
+
+
+def test_how_far_a_device_has_come(rig: Rig) -> None:
+    rig.questions.replies = [("here", Sessions([Found(SESSION, "phone", 1, "", "", 47, 44)]))]
+    session = rig.http.get("/v1/users/alice").json()["sessions"][0]
+    assert (session["sent"], session["acknowledged"]) == (47, 44)
 
 
 def test_a_user_whom_nobody_holds_is_offline(rig: Rig) -> None:

@@ -4,7 +4,7 @@ A route says what it does in `opt={"operation": Operation(…)}`; one without do
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from litestar import Litestar
 from litestar.routes import HTTPRoute
@@ -17,11 +17,13 @@ from pushgate.codes import PROBLEMS
 
 
 class Parameter(NamedTuple):
-    """A part of the path: its name, its type as bodies have it, and an example to paste."""
+    """A part of the path or of the query: its name, its type as bodies have it, and an example to paste, or None."""
 
     name: str
     kind: Any
-    example: str
+    example: str | None
+    place: Literal["path", "query"] = "path"
+    required: bool = True
 
 
 class Operation(NamedTuple):
@@ -30,7 +32,8 @@ class Operation(NamedTuple):
     `body` and `answer` are structs (or `answer` the media type of a plain one), `examples` bodies to paste by what
     they show, `answer_example` an answer, `problems` codes of `codes.PROBLEMS`. `public` needs no API key.
     `body_schema` is merged into the schema of the body, for what its types cannot say. `media` are the types that a
-    body may have, and its answer then has too. `parameters` are in the path, in their order there.
+    body may have, and its answer then has too. `parameters` are in the path, in their order there, and
+    in the query.
     """
 
     summary: str
@@ -109,11 +112,11 @@ def _describe(name: str, operation: Operation) -> dict[str, Any]:
         described["parameters"] = [
             {
                 "name": each.name,
-                "in": "path",
-                "required": True,
+                "in": each.place,
+                "required": each.required,
                 "schema": json.schema(each.kind),
-                "example": each.example,
             }
+            | ({} if each.example is None else {"example": each.example})
             for each in operation.parameters
         ]
     if operation.public:

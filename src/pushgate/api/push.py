@@ -19,7 +19,7 @@ from pushgate.api.reliable import append_pushes
 from pushgate.api.request_id import REQUEST_ID, new_request_id
 from pushgate.api.rules import has_control
 from pushgate.api.said import say_json, say_packed
-from pushgate.api.schemas import BatchAnswered, BatchBody, PushAccepted, PushBody
+from pushgate.api.schemas import MAX_TTL, BatchAnswered, BatchBody, PushAccepted, PushBody
 from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.inbox.base import Appended, Inbox
@@ -67,6 +67,7 @@ class PushRoute:
         self._tenants = context.tenants
         self.keys = Keys(context.tenants)
         self.max_body = context.config.management.max_body
+        self._max_ttl = context.config.inbox.max_ttl
 
     def admit(self, authorization: bytes | None, content_type: bytes | None) -> tuple[str, Form]:
         """Return whose push it is and what it is written in. Raises Problem 401, 415."""
@@ -108,7 +109,7 @@ class PushRoute:
         Raises Problem: 400 for a wrong body, 413 for a message over the tenant's size.
         """
         wanted = form.read(body)
-        push = to_push(tenant, wanted, form.say)
+        push = to_push(tenant, wanted, form.say, quota.max_ttl or self._max_ttl)
         if quota.max_message and len(push.data) > quota.max_message:
             raise Problem(
                 "too_large",
@@ -155,8 +156,10 @@ def accept(push: Push, outcome: Appended | Problem) -> PushAccepted:
     return PushAccepted(push.id, outcome.offset, outcome.duplicate or UNSET)
 
 
-def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:
+def to_push(tenant: str, body: PushBody, say: Say = say_json, max_ttl: int = MAX_TTL) -> Push:
     """Return the push that a body asks for, accepted now; `say` knows how its `data` is written.
+
+    `max_ttl` are the seconds that the tenant's messages may be kept.
 
     Raises Problem that names every field that is wrong.
     """
@@ -174,6 +177,13 @@ def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:
         payload, binary = _payload(body, errors)
     else:
         payload, binary = say(data, errors)
+    ttl = min(DEFAULT_TTL, max_ttl) if body.qos == "reliable" else 0
+    if body.ttl is not UNSET:
+        ttl = int(body.ttl)
+        if ttl > max_ttl:
+            errors.append(
+                ("ttl", f"expected a whole number of seconds, 1 to {max_ttl}, this tenant's limit, got {ttl}")
+            )
     if has_control(body.event):
         errors.append(("event", _CONTROL))
     if body.qos != "live" or body.collapse is not UNSET or body.spread is not UNSET:
@@ -204,7 +214,7 @@ def to_push(tenant: str, body: PushBody, say: Say = say_json) -> Push:
         None if except_session is UNSET else except_session,
         0.0 if body.spread is UNSET else body.spread,
         body.qos,
-        (DEFAULT_TTL if body.qos == "reliable" else 0) if body.ttl is UNSET else int(body.ttl),
+        ttl,
         None if body.collapse is UNSET else body.collapse,
     )
 

@@ -1,8 +1,8 @@
 """What the API tells of users and nodes, as structs that the documentation is made of."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Missing = Annotated[
     list[str], Meta(description="Nodes that did not answer within a second: what they know is not in here.")
@@ -10,7 +10,11 @@ Missing = Annotated[
 
 
 class SessionState(Struct, frozen=True):
-    """A connection that is open: `since` in seconds since 1970, `agent` what the client calls itself (may be "")."""
+    """A connection that is open: `since` in seconds since 1970, `agent` what the client calls itself (may be "").
+
+    `sent` and `acknowledged` are the offsets up to which a device has been sent, and has acknowledged, everything; null
+    for a connection without an inbox.
+    """
 
     session: str
     device: str | None
@@ -18,6 +22,8 @@ class SessionState(Struct, frozen=True):
     since: int
     address: str
     agent: str
+    sent: int | None
+    acknowledged: int | None
 
 
 class UserState(Struct, frozen=True):
@@ -83,3 +89,35 @@ class Nodes(Struct, frozen=True):
 
     nodes: list[NodeState]
     missing: Missing
+
+
+class DeviceReceipt(Struct, frozen=True):
+    """What one device has: everything up to `cursor` (null: not known, or of logs that are no more)."""
+
+    device: str
+    acknowledged: bool
+    cursor: int | None
+    connected: bool
+
+
+class Reached(Struct, frozen=True):
+    """How many devices are connected now, and how many of them have acknowledged the message."""
+
+    devices: int
+    acknowledged: int
+
+
+class Receipt(Struct):
+    """What became of a reliable message: `accepted` in ms, `expires` in seconds since 1970, null when it is gone.
+
+    `devices` is of a message to users, `connected` of one to everyone.
+    """
+
+    id: str
+    offset: int
+    state: Literal["kept", "gone"]
+    accepted: int | None
+    expires: int | None
+    devices: list[DeviceReceipt] | UnsetType = UNSET
+    connected: Reached | UnsetType = UNSET
+    missing: Missing = []

@@ -13,6 +13,7 @@ from pushgate.api.bodies import BodyReader, bad_body
 from pushgate.api.openapi import Operation
 from pushgate.api.problems import Answer, to_response
 from pushgate.api.push import FORMS, PUSH_PATH, Form
+from pushgate.api.receipts import find_receipt
 from pushgate.api.rules import has_control
 from pushgate.api.schemas import Alive, BatchAnswered, BatchBody, PushAccepted, PushBody, TokenBody, TokenMade
 from pushgate.api.stats import STATS_ROUTES
@@ -224,4 +225,4 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
 
-ROUTES = (push, push_many, make_token, *USER_ROUTES, *STATS_ROUTES, healthz, readyz, metrics)
+ROUTES = (push, push_many, find_receipt, make_token, *USER_ROUTES, *STATS_ROUTES, healthz, readyz, metrics)

@@ -13,8 +13,10 @@ from pushgate.messages.device import DEVICE
 MAX_USERS = 1000
 MAX_BATCH = 1000
 MAX_UID = 255
+MAX_ID = 128
 MAX_TAGS = 100
-MAX_TTL = 30 * 86400
+MAX_TTL = 366 * 86400
+MAX_TOKEN_TTL = 30 * 86400
 MAX_SPREAD = 3600
 
 _TEXT = {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}
@@ -76,11 +78,12 @@ MessageId = Annotated[
         description="The message's id, which its receivers see; of a reliable one also its idempotency key. "
         "Made by the server when absent.",
         min_length=1,
-        max_length=128,
+        max_length=MAX_ID,
         extra_json_schema={"pattern": _PRINTABLE},
         extra={"expected": "1 to 128 printable ASCII characters"},
     ),
 ]
+Offset = Annotated[int, Meta(description="The offset that the push was answered with.", ge=1, le=2**53 - 1)]
 Everyone = Annotated[
     bool,
     Meta(
@@ -91,19 +94,26 @@ Everyone = Annotated[
 ]
 
 
-def _seconds(description: str) -> Meta:
+def _seconds(limit: int, description: str) -> Meta:
     # of a float, since 60.0 is a whole number to JSON Schema, and to some who write JSON
     return Meta(
         description=description,
         ge=1,
-        le=MAX_TTL,
+        le=limit,
         multiple_of=1,
-        extra={"expected": f"a whole number of seconds, 1 to {MAX_TTL}"},
+        extra={"expected": f"a whole number of seconds, 1 to {limit}"},
     )
 
 
-Ttl = Annotated[float, _seconds("Seconds that a reliable message is kept, default 3600.")]
-TokenTtl = Annotated[float, _seconds("Seconds that the token is good for.")]
+Ttl = Annotated[
+    float,
+    _seconds(
+        MAX_TTL,
+        "Seconds that a reliable message is kept: at most what the tenant may ask for (7 days, unless set otherwise), "
+        "default 3600 or that, if it is less.",
+    ),
+]
+TokenTtl = Annotated[float, _seconds(MAX_TOKEN_TTL, "Seconds that the token is good for.")]
 Spread = Annotated[
     float,
     Meta(

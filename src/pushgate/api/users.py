@@ -1,21 +1,19 @@
 """What a caller can ask about a user, and do to one: answered by the workers that hold the user, on all nodes."""
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from litestar import delete, get
 
 from pushgate.api.admission import AnyRequest, admit
 from pushgate.api.asking import ask
 from pushgate.api.openapi import Operation, Parameter
+from pushgate.api.paths import bad_part, check_uid, part_of
 from pushgate.api.reports import Kicked, SessionState, UserState
-from pushgate.api.rules import has_control
-from pushgate.api.schemas import MAX_UID, SessionId, Uid
+from pushgate.api.schemas import SessionId, Uid
 from pushgate.errors import Problem
 from pushgate.messages.questions import Closed, Find, Kick, Sessions
 
 _is_session = re.compile(r"[0-9a-f]{16}").fullmatch
-_is_encoded = re.compile(rb"(?:[^%]|%[0-9A-Fa-f]{2})*").fullmatch
 
 _USER = Parameter("user", Uid, "alice")
 _PROBLEMS = ("bad_request", "unauthorized", "not_found", "internal_error", "bus_unavailable", "unavailable")
@@ -40,6 +38,8 @@ USER = Operation(
                 "since": 1767225600,
                 "address": "203.0.113.7",
                 "agent": "Mozilla/5.0",
+                "sent": 4711,
+                "acknowledged": 4711,
             }
         ],
         "missing": [],
@@ -74,7 +74,9 @@ async def find_user(request: AnyRequest) -> UserState:
     uid = _uid_of(request)
     found = await ask(request, Find(tenant, uid), Sessions)
     sessions = [
-        SessionState(each.session, each.device, node, each.since, each.address, each.agent)
+        SessionState(
+            each.session, each.device, node, each.since, each.address, each.agent, each.sent, each.acknowledged
+        )
         for node, reply in found.replies
         for each in reply.sessions
     ]
@@ -96,7 +98,7 @@ async def kick_session(request: AnyRequest) -> Kicked:
     tenant = admit(request)
     uid, session = _uid_of(request), request.path_params["session"]
     if not _is_session(session):
-        raise _bad_path("session", "expected a session's id, 16 hexadecimal digits, got something else")
+        raise bad_part("path", "session", "expected a session's id, 16 hexadecimal digits, got something else")
     kicked = await _kick(request, Kick(tenant, uid, session))
     if not kicked.closed:
         if kicked.missing:
@@ -111,28 +113,8 @@ async def _kick(request: AnyRequest, question: Kick) -> Kicked:
 
 
 def _uid_of(request: AnyRequest) -> str:
-    """Return the uid in the path. Raises Problem: 400 for what can be none, 404 for an empty part of the path."""
-    path = request.scope["raw_path"]
-    if b"//" in path or path.endswith(b"/"):  # Litestar would take it for the path without: another resource
-        raise Problem("not_found", "a part of the path is empty")
-    encoded = request.path_params["user"].encode()
-    try:
-        if not _is_encoded(encoded):
-            raise ValueError
-        uid = unquote_to_bytes(encoded).decode()
-    except ValueError:
-        raise _bad_path("user", "expected percent-encoded UTF-8") from None
-    if len(uid) > MAX_UID:
-        raise _bad_path(
-            "user", f"expected a string of 1 to {MAX_UID} characters, got a string of {len(uid)} characters"
-        )
-    if has_control(uid):
-        raise _bad_path("user", "expected no control characters, got one")
-    return uid
-
-
-def _bad_path(field: str, message: str) -> Problem:
-    return Problem("bad_request", f"wrong in the path: `{field}`", ((field, message),))
+    """Return the uid in the path. Raises Problem 400, 404."""
+    return check_uid("path", part_of(request, "user"))
 
 
 USER_ROUTES = (find_user, kick_user, kick_session)

@@ -23,6 +23,7 @@ class Quota(NamedTuple):
     pushes_per_second: int
     max_message: int
     max_batch: int
+    max_ttl: int
     connections_slot: int
     pushes_slot: int
     window: int
@@ -146,7 +147,8 @@ def _load_tenant(name: str, config: TenantConfig) -> _Tenant:
 
 def _quota(number: int, config: TenantConfig) -> Quota:
     slots = (tenant_slot(number, slot) for slot in (TENANT_CONNECTIONS, TENANT_PUSHES, TENANT_WINDOW))
-    return Quota(config.connections, config.pushes_per_second, config.max_message, config.max_batch, *slots)
+    limits = (config.connections, config.pushes_per_second, config.max_message, config.max_batch, config.max_ttl)
+    return Quota(*limits, *slots)
 
 
 def _load_api_keys(tenants: Mapping[str, TenantConfig]) -> dict[str, str]:
