@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from pushgate import __version__, cli
 from pushgate.client import listener, pusher
 from pushgate.client.errors import ApiProblem
-from pushgate.client.pusher import Pushed
+from pushgate.client.pusher import DeviceReceipt, Pushed, Reached, Receipt
 from pushgate.config import Config
 from pushgate.messages.client import Message
 from pushgate.node import run as node_run
@@ -55,6 +55,9 @@ class FakePusher:
     calls: ClassVar[list[tuple[Any, ...]]] = []
     trusts: ClassVar[list[object]] = []
     problem: Exception | None = None
+    offset: int | UnsetType = UNSET
+    asked: ClassVar[list[tuple[str, int, str | None]]] = []
+    receipts: ClassVar[list[Receipt]] = []
 
     def __init__(self, api: str, api_key: str, tls: object = None) -> None:
         self.made = (api, api_key)
@@ -70,7 +73,11 @@ class FakePusher:
         self.calls.append((*self.made, data, {name: value for name, value in fields.items() if value}))
         if self.problem:
             raise self.problem
-        return Pushed("m1")
+        return Pushed("m1", self.offset)
+
+    async def receipt(self, id: str, offset: int, *, user: str | None) -> Receipt:
+        self.asked.append((id, offset, user))
+        return self.receipts.pop(0) if len(self.receipts) > 1 else self.receipts[0]
 
     async def token(self, user: str, **fields: object) -> str:
         self.calls.append((*self.made, user, {name: value for name, value in fields.items() if value}))
@@ -81,6 +88,7 @@ class FakePusher:
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakePusher]:
     monkeypatch.setattr(pusher, "Pusher", FakePusher)
     FakePusher.calls, FakePusher.trusts, FakePusher.problem = [], [], None
+    FakePusher.offset, FakePusher.asked, FakePusher.receipts = UNSET, [], []
     return FakePusher
 
 
@@ -98,6 +106,9 @@ WRONG = [
     "push --everyone a b",
     "push alice --data-base64 !",
     "push alice 1 --qos maybe",
+    "push alice 1 --wait",
+    "push alice 1 --wait --qos live",
+    "listen alice --cursor-file f",
     "token",
     "bench connect",
     "bench connect 0",
@@ -142,6 +153,59 @@ def test_push_to_everyone_with_options(fake: type[FakePusher]) -> None:
     assert fake.calls == [("http://other:1", "k", b"\0\xff", {**fields, "ttl": 5})]
 
 
+def has(*devices: str, **more: Any) -> Receipt:
+    """A receipt with devices; those that end in - lack the message."""
+    receipts = [DeviceReceipt(name.rstrip("-"), not name.endswith("-"), 1, True) for name in devices]
+    return Receipt("m1", 7, **{"state": "kept", "devices": receipts, **more})
+
+
+RELIABLY = ("--qos", "reliable", "--wait")
+
+
+def test_push_waits_until_every_device_has_it(fake: type[FakePusher], keys: None) -> None:
+    fake.offset = 7
+    fake.receipts = [has(), has("phone-"), has("phone", "tablet-"), has("phone", "tablet")]
+    result = invoke("push", "alice", "hi", *RELIABLY)
+    assert (result.exit_code, json.loads(result.stdout), result.stderr) == (0, {"id": "m1", "offset": 7}, "")
+    assert fake.asked == [("m1", 7, "alice")] * 4
+
+
+@pytest.mark.parametrize(
+    ("receipt", "said"),
+    [
+        (has("phone", "tablet-", "tv-"), "lacked by tablet, tv"),
+        (has(), "no device of alice is known"),
+        (has("phone-", state="gone"), "lacked by phone; it is gone: expired or replaced"),
+        (has("phone", missing=["there"]), "all devices known have it; no answer from there"),
+        (has("phone-", missing=["a", "b"]), "lacked by phone; no answer from a, b"),
+    ],
+)
+def test_push_says_who_lacks_it_when_time_is_over(
+    fake: type[FakePusher], keys: None, receipt: Receipt, said: str
+) -> None:
+    fake.offset, fake.receipts = 7, [receipt]
+    result = invoke("push", "alice", "hi", *RELIABLY, "--patience", "0.3")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"id": "m1", "offset": 7})
+    assert result.stderr == f"pushgate: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("connected", "status", "said"),
+    [
+        (Reached(3, 3), 0, ""),
+        (Reached(3, 1), 1, "pushgate: 2 of 3 connected devices lack it\n"),
+        (Reached(0, 0), 1, "pushgate: no device is connected\n"),
+    ],
+)
+def test_push_to_everyone_waits_for_those_who_are_connected(
+    fake: type[FakePusher], keys: None, connected: Reached, status: int, said: str
+) -> None:
+    fake.offset, fake.receipts = 7, [has(devices=UNSET, connected=connected)]
+    result = invoke("push", "--everyone", "hi", *RELIABLY, "--patience", "0")
+    assert (result.exit_code, result.stderr) == (status, said)
+    assert fake.asked == [("m1", 7, None)]
+
+
 def test_an_api_problem_is_one_line_and_1(fake: type[FakePusher], keys: None, main: Main) -> None:
     fake.problem = ApiProblem(503, "bus_unavailable", "the bus is away")
     assert main("push", "alice", "hi") == (
@@ -165,13 +229,20 @@ def test_token(fake: type[FakePusher], keys: None) -> None:
     assert fake.calls[0][2:] == ("alice", {"ttl": 60, "tags": ["a", "b"]})
 
 
-def test_listen_prints_a_line_a_message(fake: type[FakePusher], keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listen_prints_a_line_a_message(
+    fake: type[FakePusher], keys: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     made: list[tuple[Any, ...]] = []
 
     class FakeListener:
-        def __init__(self, url: str, token: Any, *, device: str | None, tls: Any, notice: Any) -> None:
-            made.append((url, device, tls))
+        def __init__(
+            self, url: str, token: Any, *, device: str | None, cursor_file: Path | None, tls: Any, notice: Any
+        ) -> None:
+            made.append((url, device, cursor_file, tls))
             self.token, self.notice = token, notice
+
+        async def acknowledge(self) -> None:
+            self.notice("acknowledged")
 
         async def __aiter__(self) -> Any:
             self.notice("connected with " + await self.token())
@@ -184,8 +255,15 @@ def test_listen_prints_a_line_a_message(fake: type[FakePusher], keys: None, monk
     assert result.exit_code == 0
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert lines == [{"type": "message", "id": f"m{n}", "event": "e", "data": {"a": 1}, "time": 5} for n in range(2)]
-    assert result.stderr == "pushgate: connected with a.b.c\n"
-    assert made == [("ws://127.0.0.1:8000/ws", "tv", None)]
+    assert result.stderr == "pushgate: connected with a.b.c\npushgate: acknowledged\n"
+    [(url, device, file, tls)] = made
+    assert (url, device, tls) == ("ws://127.0.0.1:8000/ws", "tv", None)
+    assert file.parent == tmp_path / "state" / "pushgate"
+    for words in ("bob --device tv", "alice --device tv2", "alice --device tv --url ws://x/ws", "alice"):
+        invoke("listen", *words.split(), "--count", "1")
+    assert len({str(each[2]) for each in made}) == 5, "each has a file of its own, and who is no device has none"
+    invoke("listen", "alice", "--count", "1", "--device", "tv", "--cursor-file", "here.json")
+    assert made[-1][2] == Path("here.json")
 
 
 @pytest.mark.parametrize("words", ["push alice hi", "token alice"])

@@ -24,8 +24,8 @@ class FakeApi:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
             except asyncio.IncompleteReadError:
                 break
-            size = int(head.lower().partition("content-length: ")[2].partition("\r")[0])
-            self.asked.append((head.split()[1], head, json.loads(await reader.readexactly(size))))
+            size = int(head.lower().partition("content-length: ")[2].partition("\r")[0] or 0)
+            self.asked.append((head.split()[1], head, json.loads(await reader.readexactly(size) or "{}")))
             length = f"Content-Length: {len(self.body)}\r\n"
             writer.write(f"HTTP/1.1 {self.status}\r\n{self.headers}{length}\r\n".encode() + self.body)
         writer.close()

@@ -88,7 +88,7 @@ async def test_it_connects_again_until_told_not_to(waits: list[float]) -> None:
     assert waits == [0.5, 1.0, 2.0]
     request = script.seen[0].request
     assert request
-    assert request.path == "/ws?device=phone"
+    assert request.path == "/ws?device=phone", "without an inbox there is no cursor"
     assert request.headers["Authorization"] == "Bearer the token"
     assert script.seen[0].subprotocol == "pushgate.v1.json"
     assert listener.welcome
@@ -140,8 +140,12 @@ class FakeAsyncio:
     """asyncio with another sleep, for one module alone."""
 
     def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self.sleep = sleep
+        self._sleep = sleep
         self.get_running_loop = asyncio.get_running_loop
+        self.ensure_future = asyncio.ensure_future
+
+    async def sleep(self, seconds: float) -> None:
+        await (self._sleep(seconds) if seconds else asyncio.sleep(0))
 
 
 async def test_refused_handshakes(waits: list[float]) -> None:

@@ -4,7 +4,7 @@ import pytest
 from msgspec import UNSET
 
 from pushgate.client.errors import ApiProblem, Unreachable
-from pushgate.client.pusher import Pushed, Pusher
+from pushgate.client.pusher import DeviceReceipt, Pushed, Pusher, Reached, Receipt
 from pushgate.errors import PushgateError
 from tests.client.conftest import FakeApi
 
@@ -98,3 +98,32 @@ async def test_no_answer() -> None:
     async with Pusher("http://127.0.0.1:1", "k") as pusher:
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
             await pusher.push(1, user="a")
+
+
+async def test_a_receipt(api: FakeApi) -> None:
+    api.status = "200 OK"
+    api.body = (
+        b'{"id":"a/b.c","offset":7,"state":"kept","accepted":1,"expires":2,"missing":[],"new":1,'
+        b'"devices":[{"device":"phone","acknowledged":true,"cursor":7,"connected":true}]}'
+    )
+    async with Pusher(api.url, "k") as pusher:
+        receipt = await pusher.receipt("a/b.c", 7, user="a b&c")
+        assert api.asked[0][0] == "/v1/messages/a%2Fb%2Ec?user=a%20b%26c&offset=7"
+        await pusher.receipt("i", 8)
+        assert api.asked[1][0] == "/v1/messages/i?everyone=true&offset=8"
+    assert receipt == Receipt("a/b.c", 7, "kept", 1, 2, [DeviceReceipt("phone", True, 7, True)])
+    assert receipt.complete
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        Receipt("i", 1, "kept", devices=[]),
+        Receipt("i", 1, "kept", devices=[DeviceReceipt("a", True, 1, True), DeviceReceipt("b", False, 0, False)]),
+        Receipt("i", 1, "kept", devices=[DeviceReceipt("a", True, 1, True)], missing=["there"]),
+        Receipt("i", 1, "kept", connected=Reached(0, 0)),
+        Receipt("i", 1, "kept", connected=Reached(2, 1)),
+    ],
+)
+def test_what_not_everybody_has(receipt: Receipt) -> None:
+    assert not receipt.complete

@@ -1,6 +1,8 @@
 """`pushgate listen`: a client in the terminal."""
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +18,13 @@ def listen(
     token: Annotated[
         str, typer.Option(envvar="PUSHGATE_TOKEN", help="A client token. Default: one from the API, when needed.")
     ] = "",
-    device: Annotated[str | None, typer.Option(help="The name of this client, to ask for an inbox.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="The name of this client: reliable messages wait for it, and are acknowledged.")
+    ] = None,
+    cursor_file: Annotated[
+        Path | None,
+        typer.Option(help="Where a --device keeps how far it came. Default: a file in $XDG_STATE_HOME/pushgate."),
+    ] = None,
     count: Annotated[int, typer.Option(min=0, help="Stop after so many messages; 0: never.")] = 0,
     url: Annotated[str, typer.Option(envvar="PUSHGATE_URL", help="The WebSocket endpoint.")] = URL,
     api: Api = API,
@@ -25,13 +33,22 @@ def listen(
     cert: Cert = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Print what USER is pushed, one JSON object a line, until interrupted. Connects again when it has to."""
+    """Print what USER is pushed, one JSON object a line, until interrupted. Connects again when it has to.
+
+    With --device it goes on where it stopped the last time: a message counts as handled once it is printed.
+    """
+    from contextlib import aclosing
+
     from msgspec import json
 
     from pushgate.client.listener import Listener
     from pushgate.client.pusher import Pusher
     from pushgate.client.trust import make_trust
 
+    if device is None and cursor_file is not None:
+        raise typer.BadParameter("--cursor-file goes with --device")
+    if device is not None and cursor_file is None:
+        cursor_file = _default_file(url, user, device)
     key = "" if token else find_api_key(api_key, data_dir)
     tls = make_trust(ca, cert)
     pretty = sys.stdout.isatty()
@@ -43,19 +60,31 @@ def listen(
     async def listen_on() -> None:
         source = (lambda: token) if token else new_token
         left = count
-        async for message in Listener(url, source, device=device, tls=tls, notice=say):
-            if pretty:
-                _print_message(message)
-            else:
-                typer.echo(json.encode(message))
-            left -= 1
-            if left == 0:
-                return
+        listener = Listener(url, source, device=device, cursor_file=cursor_file, tls=tls, notice=say)
+        async with aclosing(aiter(listener)) as messages:
+            async for message in messages:
+                if pretty:
+                    _print_message(message)
+                else:
+                    typer.echo(json.encode(message))
+                left -= 1
+                if left == 0:
+                    await listener.acknowledge()
+                    return
 
     try:
         wait_for(listen_on())
     except KeyboardInterrupt:
         say("stopped")
+
+
+def _default_file(url: str, user: str, device: str) -> Path:
+    """Return where the cursor of a device is kept: a file of its own for each endpoint, user and device."""
+    from hashlib import sha256
+
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    which = sha256("\0".join((url, user, device)).encode()).hexdigest()[:16]
+    return state / "pushgate" / f"cursor-{which}.json"
 
 
 def _print_message(message: "Message") -> None:

@@ -1,12 +1,31 @@
 """`pushgate push`: one push through the HTTP API."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pushgate.cli.common import API, DATA_DIR, Api, ApiKey, Ca, Cert, DataDir, Tags, find_api_key, split_tags, wait_for
+from pushgate.cli.common import (
+    API,
+    DATA_DIR,
+    Api,
+    ApiKey,
+    Ca,
+    Cert,
+    DataDir,
+    Tags,
+    find_api_key,
+    say,
+    split_tags,
+    wait_for,
+)
+
+if TYPE_CHECKING:
+    from pushgate.client.pusher import Pushed, Pusher, Receipt
 
 Qos = Literal["live", "reliable"]
+
+_PAUSE = 0.2
+"""Seconds between two looks at a receipt."""
 
 
 def push(
@@ -20,6 +39,10 @@ def push(
     id: Annotated[str | None, typer.Option(help="The message's id. Default: made by the gateway.")] = None,
     qos: Annotated[Qos | None, typer.Option(help="How surely it arrives. Default: live.")] = None,
     ttl: Annotated[int | None, typer.Option(help="Seconds that a reliable message is kept.")] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until every device known has acknowledged it; with --qos reliable.")
+    ] = False,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds that --wait waits.")] = 30.0,
     api: Api = API,
     api_key: ApiKey = "",
     ca: Ca = None,
@@ -29,6 +52,9 @@ def push(
     """Push DATA to USER and print the gateway's answer as JSON.
 
     For example: pushgate push alice '{"text": "hi"}', or pushgate push --everyone hello
+
+    With --wait it exits 1 when the time is over, and says which devices lack the message. Of a push to everyone these
+    are the devices that are connected.
     """
     from msgspec import json
 
@@ -43,11 +69,13 @@ def push(
         raise typer.BadParameter("name a USER, or --everyone")
     if (data is None) == (data_base64 is None):
         raise typer.BadParameter("give DATA or --data-base64")
+    if wait and qos != "reliable":
+        raise typer.BadParameter("--wait goes with --qos reliable: nobody acknowledges a live message")
     what = _parse_json(data) if data is not None else _parse_base64(data_base64 or "")
     key = find_api_key(api_key, data_dir)
     tls = make_trust(ca, cert)
 
-    async def call() -> None:
+    async def call() -> str:
         async with Pusher(api, key, tls=tls) as pusher:
             answer = await pusher.push(
                 what,
@@ -60,9 +88,49 @@ def push(
                 qos=qos,
                 ttl=ttl,
             )
-        typer.echo(json.encode(answer))
+            typer.echo(json.encode(answer))
+            return await _await_receipt(pusher, answer, user, patience) if wait else ""
 
-    wait_for(call())
+    lacking = wait_for(call())
+    if lacking:
+        say(lacking)
+        raise typer.Exit(1)
+
+
+async def _await_receipt(pusher: "Pusher", pushed: "Pushed", user: str | None, patience: float) -> str:
+    """Ask for the receipt until every device has the message; returns who lacks it, in words, when time is over."""
+    import asyncio
+    import time
+
+    from msgspec import UNSET
+
+    if pushed.offset is UNSET:
+        return "the gateway did not say where it keeps the message"
+    until = time.monotonic() + patience
+    while True:
+        receipt = await pusher.receipt(pushed.id, pushed.offset, user=user)
+        if receipt.complete:
+            return ""
+        left = until - time.monotonic()
+        if left <= 0:
+            return _tell_lacking(receipt, user)
+        await asyncio.sleep(min(_PAUSE, left))
+
+
+def _tell_lacking(receipt: "Receipt", user: str | None) -> str:
+    """Say who lacks a message."""
+    from msgspec import UNSET
+
+    if receipt.connected is not UNSET:
+        devices, has = receipt.connected.devices, receipt.connected.acknowledged
+        said = f"{devices - has} of {devices} connected devices lack it" if devices else "no device is connected"
+    elif receipt.devices:
+        names = [each.device for each in receipt.devices if not each.acknowledged]
+        said = f"lacked by {', '.join(names)}" if names else "all devices known have it"
+    else:
+        said = f"no device of {user} is known"
+    gone = "; it is gone: expired or replaced" if receipt.state == "gone" else ""
+    return said + gone + (f"; no answer from {', '.join(receipt.missing)}" if receipt.missing else "")
 
 
 def _parse_json(text: str) -> object:

@@ -4,16 +4,20 @@ import asyncio
 import inspect
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from pathlib import Path
+from urllib.parse import urlencode
 
-from msgspec import DecodeError, json
+from msgspec import UNSET, DecodeError, json
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
 from pushgate.client.errors import ListenStopped, Unreachable
+from pushgate.client.place import Place, read_place, write_place
 from pushgate.codes import CLOSE_ADVICE, Close
-from pushgate.messages.client import FromServer, Message, Reconnect, Welcome
+from pushgate.messages.client import Ack, FromServer, Message, Reconnect, Welcome
 from pushgate.messages.json_codec import PROTOCOL
 
 TokenSource = Callable[[], str | Awaitable[str]]
@@ -23,6 +27,7 @@ _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _STEADY = 10.0  # seconds that a connection has to live for the waits to begin anew
 _LARGEST = 16 * 1024 * 1024
+_MOST_OWED = 64  # messages handled and not acknowledged: a quarter of what the gateway sends ahead
 
 _decoder = json.Decoder(FromServer)
 
@@ -33,6 +38,12 @@ class Listener:
     Connects again by the rule of the close codes (4000 to 4499 and lost connections: again; 4500 and more: not,
     but for 4501, which asks for a new token), after a random wait between 0 and a bound that doubles from 0.5 s to
     30 s. What is pushed live meanwhile is not for it. Raises ListenStopped when connecting again would not help.
+
+    With a `device` it has an inbox. A message counts as handled when the next one is asked for, or `acknowledge` is
+    called; then the cursor moves past it, which is written to `cursor_file` and acknowledged, for many messages at
+    once while more are there. A connection that is lost goes on from the cursor, and what is not above it is dropped:
+    reliable messages come in order, each once as long as the program lives, and, with a file, at least once when it
+    was killed. `missed` says that something after the cursor was gone when it last connected.
     """
 
     def __init__(
@@ -41,16 +52,24 @@ class Listener:
         token: TokenSource,
         *,
         device: str | None = None,
+        cursor_file: Path | None = None,
         tls: ssl.SSLContext | None = None,
         notice: Callable[[str], None] = lambda words: None,
     ) -> None:
         """`url` like `ws://127.0.0.1:8000/ws`; `notice` is told in words when it connects, loses and waits.
 
+        `cursor_file` is of this one user and device; without, the gateway alone knows the cursor when this begins.
         `tls` is for `wss://`, and says whom to trust; None: the system's authorities.
+        Raises ConfigError for a cursor file that is none, and, later, when it cannot be written.
         """
         self._url = url
         self._token = token
         self._device = device
+        self._cursor_file = cursor_file
+        self._place = read_place(cursor_file) if device and cursor_file else None
+        self._connection: ClientConnection | None = None
+        self._in_hand: int | None = None  # the offset of the message that was handed over last
+        self._owed = 0  # messages that were handled and not acknowledged
         self._tls = (tls or True) if url.lower().startswith("wss:") else None
         self._notice = notice
         self._failures = 0
@@ -58,8 +77,18 @@ class Listener:
         self._after = 0.0  # what the gateway asked for with `reconnect`
         self.welcome: Welcome | None = None
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        """Yield messages until it is stopped; raises ListenStopped, and what the source of tokens raises."""
+    @property
+    def missed(self) -> bool:
+        """Whether something after the cursor was gone when it last connected."""
+        return self.welcome is not None and self.welcome.missed is True
+
+    async def acknowledge(self) -> None:
+        """Say that the last message is handled without asking for the next one: before the listening is ended."""
+        self._settle()
+        await self._tell()
+
+    async def __aiter__(self) -> AsyncGenerator[Message, None]:
+        """Yield messages until closed (`aclosing`). Raises ListenStopped, and what the source of tokens raises."""
         clock = asyncio.get_running_loop().time
         while True:
             begun = clock()
@@ -67,8 +96,9 @@ class Listener:
             try:
                 token = await self._next_token()
                 async with self._connect(token) as connection:
-                    async for message in self._messages(connection):
-                        yield message
+                    async with aclosing(self._messages(connection)) as messages:
+                        async for message in messages:
+                            yield message
                     why = self._judge(connection, token)
             except InvalidStatus as refused:
                 status = refused.response.status_code
@@ -95,7 +125,10 @@ class Listener:
     def _connect(self, token: str) -> connect:
         url = self._url
         if self._device:
-            url += f"{'&' if '?' in url else '?'}device={self._device}"
+            query: dict[str, str | int] = {"device": self._device}
+            if self._place is not None:
+                query |= {"cursor": self._place.cursor, "epoch": self._place.epoch}
+            url += f"{'&' if '?' in url else '?'}{urlencode(query, safe=':')}"
         # Not in the query, where it would stand in the logs of proxies.
         headers = {"Authorization": f"Bearer {token}"}
         return connect(
@@ -107,23 +140,75 @@ class Listener:
             max_size=_LARGEST,
         )
 
-    async def _messages(self, connection: ClientConnection) -> AsyncIterator[Message]:
+    async def _messages(self, connection: ClientConnection) -> AsyncGenerator[Message, None]:
         """Yield the messages of one connection until it is closed."""
+        self._connection, self._owed = connection, 0
         try:
-            async for text in connection:
+            while True:
                 try:
-                    said = _decoder.decode(text)
+                    said = _decoder.decode(await self._receive(connection))
                 except DecodeError:
                     continue  # a type that a newer gateway knows
                 if isinstance(said, Message):
+                    if said.offset is not UNSET and self._place is not None:
+                        if said.offset <= self._place.cursor:
+                            continue
+                        self._in_hand = said.offset
                     yield said
+                    self._settle()
                 elif isinstance(said, Welcome):
-                    self.welcome = said
-                    self._notice(f"connected as {said.user}, session {said.session}")
+                    self._begin(said)
                 elif isinstance(said, Reconnect):
                     self._after = said.after
         except ConnectionClosed:
             pass
+        finally:
+            self._connection = None
+            await self._tell()  # to the file; the gateway hears it when it is connected to again
+
+    async def _receive(self, connection: ClientConnection) -> str | bytes:
+        """Return what comes next; what was handled is acknowledged when there is no more for now, or much of it."""
+        coming = asyncio.ensure_future(connection.recv())
+        try:
+            await asyncio.sleep(0)  # what is there already comes now
+            if not coming.done() or self._owed >= _MOST_OWED:
+                await self._tell()
+            return await coming
+        finally:
+            coming.cancel()
+
+    def _begin(self, welcome: Welcome) -> None:
+        """Take a welcome: where this device goes on."""
+        self.welcome = welcome
+        self._notice(f"connected as {welcome.user}, session {welcome.session}")
+        if welcome.epoch is UNSET or welcome.cursor is UNSET:
+            return  # a connection without an inbox
+        if welcome.missed is True:
+            self._notice("some messages after the cursor are gone; what is still kept comes")
+        place = Place(welcome.cursor, welcome.epoch)
+        if self._place is None or self._place.epoch != place.epoch or self._place.cursor < place.cursor:
+            self._move(place)
+
+    def _settle(self) -> None:
+        """Note that what was handed over is handled."""
+        if self._in_hand is not None and self._place is not None:
+            self._owed += 1
+            self._place = Place(self._in_hand, self._place.epoch)
+        self._in_hand = None
+
+    async def _tell(self) -> None:
+        """Keep the cursor and acknowledge it, if it moved since."""
+        if self._owed and self._place is not None:
+            self._move(self._place)
+            self._owed = 0
+            if self._connection is not None:
+                with suppress(ConnectionClosed):  # the next connection says it
+                    await self._connection.send(json.encode(Ack(self._place.cursor)).decode())
+
+    def _move(self, place: Place) -> None:
+        self._place = place
+        if self._cursor_file is not None:
+            write_place(self._cursor_file, place)
 
     def _judge(self, connection: ClientConnection, token: str) -> str:
         """Say in words why a connection was closed, or raise ListenStopped when that was for good."""

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote, urlencode
 
 import httpx
 from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
@@ -19,6 +20,48 @@ class Pushed(Struct, frozen=True, omit_defaults=True):
     id: str
     offset: int | UnsetType = UNSET
     duplicate: bool | UnsetType = UNSET
+
+
+class DeviceReceipt(Struct, frozen=True):
+    """What one of a user's devices has: everything up to `cursor`."""
+
+    device: str
+    acknowledged: bool
+    cursor: int | None
+    connected: bool
+
+
+class Reached(Struct, frozen=True):
+    """How many devices are connected, and how many of them have acknowledged a message."""
+
+    devices: int
+    acknowledged: int
+
+
+class Receipt(Struct, frozen=True):
+    """What became of a reliable message: `devices` is of one to a user, `connected` of one to everyone.
+
+    `state` is `kept` or `gone`. `accepted` is in ms, `expires` in seconds since 1970. `missing` are the nodes that did
+    not say what they know.
+    """
+
+    id: str
+    offset: int
+    state: str
+    accepted: int | None = None
+    expires: int | None = None
+    devices: list[DeviceReceipt] | UnsetType = UNSET
+    connected: Reached | UnsetType = UNSET
+    missing: list[str] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a device, each that is known has acknowledged the message, and every node has answered."""
+        if self.missing:
+            return False
+        if self.connected is not UNSET:
+            return 0 < self.connected.devices == self.connected.acknowledged
+        return bool(self.devices) and all(each.acknowledged for each in self.devices or ())
 
 
 class _Field(Struct):
@@ -37,7 +80,7 @@ class _Token(Struct):
     token: str
 
 
-_Answer = TypeVar("_Answer", Pushed, _Token)
+_Answer = TypeVar("_Answer", Pushed, _Token, Receipt)
 
 
 class Pusher:
@@ -117,9 +160,19 @@ class Pusher:
             body["tags"] = list(tags)
         return (await self._post("/v1/tokens", body, _Token)).token
 
+    async def receipt(self, id: str, offset: int, *, user: str | None = None) -> Receipt:
+        """Return what became of a reliable message to a user, or with None to everyone, by the answer to its push."""
+        target = {"everyone": "true"} if user is None else {"user": user}
+        query = urlencode({**target, "offset": offset}, quote_via=quote)
+        # As dots, most clients would resolve them.
+        return await self._call("GET", f"/v1/messages/{quote(id, safe='').replace('.', '%2E')}?{query}", None, Receipt)
+
     async def _post(self, path: str, body: dict[str, object], kind: type[_Answer]) -> _Answer:
+        return await self._call("POST", path, json.encode(body), kind)
+
+    async def _call(self, method: str, path: str, body: bytes | None, kind: type[_Answer]) -> _Answer:
         try:
-            answer = await self._http.post(path, content=json.encode(body))
+            answer = await self._http.request(method, path, content=body)
         except httpx.HTTPError as error:
             raise Unreachable(f"{self._http.base_url}: {str(error) or type(error).__name__}") from error
         if not answer.is_success:
