@@ -1,13 +1,17 @@
 """How the demo page keeps its connection: a gateway that says what a test wants, a clock that a test moves."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.demo.browser import NETWORK_TALK, Page, Tabs, WebSocketRoute, expect, until
+
+SOCKET = re.compile(r"/ws\?")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -21,12 +25,13 @@ class Scripted:
         self.pongs = True
         self.tokens: set[str] = set()
         self.greets = True
+        self.place: dict[str, Any] = {}
 
     def admit(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
         socket.on_message(lambda text: self._hear(socket, text))
         if self.greets:
-            self.send({"type": "welcome", "session": f"s{len(self.sockets)}", "user": "alice"})
+            self.send({"type": "welcome", "session": f"s{len(self.sockets)}", "user": "alice", **self.place})
 
     def send(self, message: dict[str, Any]) -> None:
         self.sockets[-1].send(json.dumps(message))
@@ -44,7 +49,7 @@ async def visit(tabs: Tabs, gateway: Scripted, *, clock: bool = False) -> Page:
     """Open the page; with `clock` its time stands still from then on, but for what the test moves it."""
     tabs.forgiven = NETWORK_TALK
     page = await tabs.blank()
-    await page.route_web_socket("**/ws", gateway.admit)
+    await page.route_web_socket(SOCKET, gateway.admit)
     if clock:
         await page.clock.install()
     await tabs.visit(page)
@@ -220,7 +225,7 @@ async def test_tokens_that_it_does_not_get(tabs: Tabs, status: int, state: str, 
             status=status, headers={"Retry-After": "60"}, content_type="application/problem+json", json=problems[status]
         ),
     )
-    await page.route_web_socket("**/ws", gateway.admit)
+    await page.route_web_socket(SOCKET, gateway.admit)
     await tabs.visit(page)
     await expect(page.locator("#state")).to_have_text(state)
     await expect(page.locator("#reason")).to_contain_text(said)
@@ -266,3 +271,56 @@ async def test_a_tab_behind_others_counts_in_its_title(tabs: Tabs) -> None:
     await page.evaluate("delete document.hidden")
     await page.evaluate(EVENTS["visible"])
     await expect(page).to_have_title("pushgate demo")
+
+
+def asked(socket: WebSocketRoute) -> dict[str, str]:
+    """What a page asked for, but for its device's name."""
+    query = {name: value for name, (value,) in parse_qs(urlsplit(socket.url).query).items()}
+    assert query.pop("device").startswith("tab-")
+    return query
+
+
+async def test_it_goes_on_from_its_cursor_and_drops_what_it_has(tabs: Tabs) -> None:
+    gateway = Scripted()
+    gateway.place = {"cursor": 4, "epoch": "e"}
+    page = await visit(tabs, gateway)
+    await page.evaluate("Math.random = () => 0")
+
+    def send(offset: int, **more: Any) -> None:
+        gateway.send({"type": "message", "id": "i", "event": "e", "data": offset, "time": 0, "offset": offset, **more})
+
+    for offset in (4, 6, 9, 6):
+        send(offset)
+    await until(lambda: {"type": "ack", "offset": 9} in gateway.said)
+    await expect(page.locator("#messages pre")).to_have_text(["9", "6"])
+    await expect(page.locator("#messages .mark")).to_have_text(["acknowledged"] * 2)
+    assert gateway.said == [{"type": "ack", "offset": 9}], "one for both"
+    gateway.place = {"cursor": 9, "epoch": "e"}
+    await gateway.close(4000)
+    await expect(page.locator("#session")).to_have_text("s2")
+    send(9, resent=True)
+    send(12)
+    await expect(page.locator("#messages pre")).to_have_text(["12", "9", "6"])
+    gateway.place = {"cursor": 0, "epoch": "new", "missed": True}
+    await gateway.close(4000)
+    await expect(page.locator("#session")).to_have_text("s3")
+    await expect(page.locator("#reason")).to_contain_text("Some reliable messages are gone")
+    send(1)
+    await expect(page.locator("#messages pre")).to_have_text(["1", "12", "9", "6"])
+    queries = [asked(socket) for socket in gateway.sockets]
+    assert queries == [{"from": "now"}, {"cursor": "9", "epoch": "e"}, {"cursor": "12", "epoch": "e"}]
+
+
+async def test_a_line_that_was_not_acknowledged_in_time_is_once_the_page_is_back(tabs: Tabs) -> None:
+    gateway = Scripted()
+    gateway.place = {"cursor": 0, "epoch": "e"}
+    page = await visit(tabs, gateway, clock=True)
+    gateway.send({"type": "message", "id": "i", "event": "e", "data": 1, "time": 0, "offset": 3})
+    await expect(page.locator("#messages .mark")).to_have_text("received")
+    gateway.place = {"cursor": 3, "epoch": "e"}
+    await gateway.close(4000)
+    await page.clock.fast_forward(1_000)
+    await expect(page.locator("#session")).to_have_text("s2")
+    await expect(page.locator("#messages .mark")).to_have_text("acknowledged")
+    assert asked(gateway.sockets[1]) == {"cursor": "3", "epoch": "e"}
+    assert gateway.said == []

@@ -186,3 +186,84 @@ async def test_narrow_and_wide_pages_do_not_scroll_sideways(tabs: Tabs, api: htt
     for width in (320, 390, 930, 1600):
         await page.set_viewport_size({"width": width, "height": 700})
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+async def test_reliable_lines_are_acknowledged_and_told_to_who_pushed(tabs: Tabs) -> None:
+    first, second = await tabs.open("rita"), await tabs.open("rita")
+    names = [await page.locator("#device").text_content() for page in (first, second)]
+    assert len({*names}) == 2, "each tab is a device"
+    await first.bring_to_front()
+    await first.get_by_role("switch", name="Reliable").check()
+    await expect(first.locator("#curl")).to_contain_text('"qos":"reliable"')
+    await send_form(first, "paid", '{"order": 7}')
+    for page in (first, second):
+        await expect(page.locator("#messages .mark")).to_have_text(["acknowledged"])
+    await expect(first.locator("#answer .receipt")).to_have_text("Acknowledged by 2 of 2 connected devices.")
+    await send_form(first, "notice", '"all of you"', target="everyone")
+    await expect(second.locator("#messages .mark")).to_have_text(["acknowledged", "acknowledged"])
+    await expect(first.locator("#answer .receipt")).to_have_text(re.compile(r"Acknowledged by (\d+) of \1 connected"))
+    await first.get_by_role("switch", name="Reliable").uncheck()
+    await send_form(first, "live", "1")
+    await expect(second.locator("#messages .event")).to_have_text(["live", "notice", "paid"])
+    await expect(second.locator("#messages .mark")).to_have_count(2)
+    await expect(first.locator("#answer .receipt")).to_have_count(0)
+
+
+def lines(page: Page) -> Any:
+    return page.locator("#messages pre")
+
+
+async def test_no_line_is_missed_or_doubled_over_disconnects_and_reloads(tabs: Tabs, api: httpx.AsyncClient) -> None:
+    page = await tabs.open("sven")
+    pushed = 0
+
+    async def push_some() -> None:
+        nonlocal pushed
+        for _ in range(3):
+            await push(api, user="sven", data=pushed, qos="reliable")
+            pushed += 1
+
+    await push_some()
+    await expect(lines(page)).to_have_count(3)
+    for _ in range(3):
+        await page.get_by_role("button", name="Disconnect").click()
+        await push_some()
+        await page.get_by_role("button", name="Connect", exact=True).click()
+        await expect(page.locator("#state")).to_have_text("Connected")
+        await push_some()
+        await expect(lines(page)).to_have_text([str(number) for number in reversed(range(pushed))])
+        await expect(page.locator("#messages .mark.done")).to_have_count(pushed)
+    seen = pushed
+    await tabs.visit(page, "?user=sven")
+    await page.locator("#state[data-state=connected]").wait_for()
+    await push_some()
+    await expect(lines(page)).to_have_text([str(number) for number in reversed(range(seen, pushed))])
+
+
+async def test_no_line_is_missed_or_doubled_over_a_restart_of_the_gateway(
+    tabs: Tabs, running_node: RunningNode, api: httpx.AsyncClient
+) -> None:
+    tabs.forgiven = NETWORK_TALK
+    page = await tabs.open("ute")
+    for number in range(3):
+        await push(api, user="ute", data=number, qos="reliable")
+    await expect(lines(page)).to_have_count(3)
+    running_node.stop()
+    running_node.start()
+    for number in range(3, 6):  # before the page is back, or while it comes
+        await push(api, user="ute", data=number, qos="reliable")
+    await expect(page.locator("#state")).to_have_text("Connected", timeout=15_000)
+    await push(api, user="ute", data=6, qos="reliable")
+    await expect(lines(page)).to_have_text([str(number) for number in reversed(range(7))])
+    await expect(page.locator("#messages .mark.done")).to_have_count(7)
+    await expect(page.locator("#reason")).to_be_hidden()
+
+
+async def test_a_copied_tab_is_another_device(tabs: Tabs) -> None:
+    page = await tabs.open("vera")
+    async with (await tabs.context()).expect_page() as opened:
+        await page.evaluate("open('/demo?user=vera')")  # takes the storage of its opener along
+    copy = await opened.value
+    await copy.locator("#state[data-state=connected]").wait_for()
+    assert await copy.locator("#device").text_content() != await page.locator("#device").text_content()
+    await expect(page.locator("#state")).to_have_text("Connected")

@@ -7,20 +7,30 @@ const MOST_MESSAGES = 500;
 const MOST_CHARACTERS = 4_000; // of the data of one message
 const API_WAIT = 10_000; // ms
 const TOKEN_TTL = 3_600; // s
+const RECEIPT_PAUSE = 300; // ms
+const RECEIPT_WAIT = 60_000; // ms that a receipt is followed
+const NAME_WAIT = 1_000; // ms until a name that another tab holds is given up
 
 const settings = JSON.parse(document.getElementById("settings").textContent);
 const $ = (id) => document.getElementById(id);
+const MISSED = "Some reliable messages are gone: the gateway's logs are not those of before. What it has comes.";
 const compactSpace = /("(?:\\.|[^"\\])*")|\s+/g; // white space, outside of strings
 const countdown = { timer: 0 };
 let user = new URLSearchParams(location.search).get("user") || "alice";
 let unseen = 0;
+let pushed = 0; // tells the receipt of an earlier push from the one that is shown
 
+const device = await nameDevice();
 const connection = new Connection({
   url: `${settings.scheme}://${location.hostname}:${settings.port}/ws`,
   closes: settings.closes,
   fetchToken,
+  device,
+  loadPlace: (uid) => JSON.parse(sessionStorage.getItem(`place of ${uid}`)),
+  savePlace: (uid, place) => sessionStorage.setItem(`place of ${uid}`, JSON.stringify(place)),
   onState: showState,
   onMessage: showMessage,
+  onAcknowledged: showAcknowledged,
   onError: (error) => showReason(`The gateway did not like a message of this page: ${error.message} (${error.code})`),
 });
 
@@ -29,7 +39,7 @@ const connection = new Connection({
 async function callApi(path, body) {
   try {
     return await fetch(path, {
-      method: "POST",
+      method: body === undefined ? "GET" : "POST",
       headers: { Authorization: `Bearer ${settings.key}`, "Content-Type": "application/json" },
       body,
       signal: AbortSignal.timeout(API_WAIT),
@@ -62,6 +72,26 @@ async function readProblem(response) {
 
 // --- The connection
 
+/** Return this tab's name for itself. It outlives a reload; a copied tab has it too, and takes another. */
+async function nameDevice() {
+  for (;;) {
+    const name = sessionStorage.getItem("device") ?? `tab-${crypto.randomUUID().slice(0, 8)}`;
+    if (await hold(name)) {
+      sessionStorage.setItem("device", name);
+      return name;
+    }
+    sessionStorage.clear();
+  }
+}
+
+/** Hold a name as long as the tab lives; false: another tab has it, and does not let go of it soon. */
+function hold(name) {
+  return new Promise((resolve) => {
+    const keep = () => new Promise(() => resolve(true));
+    navigator.locks.request(name, { signal: AbortSignal.timeout(NAME_WAIT) }, keep).catch(() => resolve(false));
+  });
+}
+
 function showState(state) {
   clearInterval(countdown.timer);
   const texts = { connecting: "Connecting…", connected: "Connected", closed: "Closed", waiting: "" };
@@ -79,7 +109,8 @@ function showState(state) {
     countdown.timer = setInterval(tick, 250);
   }
   // While it tries again the last reason stays, or it would only flicker.
-  if (state.name !== "connecting") showReason(state.name === "connected" ? "" : explainClose(state));
+  if (state.name === "connected") showReason(state.missed ? MISSED : "");
+  else if (state.name !== "connecting") showReason(explainClose(state));
   announce(state.name === "waiting" ? "Connection lost, reconnecting" : texts[state.name]);
 }
 
@@ -120,6 +151,11 @@ function showMessage(message) {
   const row = document.createElement("li");
   const head = add(row, "div", "head", "");
   add(head, "span", "event", message.event);
+  if (message.offset !== undefined) {
+    const mark = add(head, "span", "mark", "received");
+    mark.dataset.offset = message.offset;
+    mark.title = `Reliable, at offset ${message.offset}${message.resent ? ", sent again" : ""}`;
+  }
   add(head, "span", "latency", formatLatency(Date.now() - message.time)).title = "From the push to this page";
   const when = new Date(message.time);
   const time = add(head, "time", "", formatTime(when));
@@ -130,6 +166,15 @@ function showMessage(message) {
   while (list.children.length > MOST_MESSAGES) list.lastElementChild.remove();
   if (document.hidden) unseen += 1;
   showCounts();
+}
+
+/** Show that everything up to an offset is acknowledged. */
+function showAcknowledged(offset) {
+  for (const mark of document.querySelectorAll(".mark:not(.done)")) {
+    if (Number(mark.dataset.offset) > offset) continue;
+    mark.textContent = "acknowledged";
+    mark.classList.add("done");
+  }
 }
 
 function showCounts() {
@@ -172,7 +217,8 @@ function pushBody() {
   const everyone = $("push-form").elements.target.value === "everyone";
   const target = everyone ? '"everyone":true' : `"user":${JSON.stringify(user)}`;
   const event = JSON.stringify($("event").value);
-  return `{${target},"event":${event},"data":${data.replace(compactSpace, "$1")}}`;
+  const qos = $("reliable").checked ? ',"qos":"reliable"' : "";
+  return `{${target},"event":${event},"data":${data.replace(compactSpace, "$1")}${qos}}`;
 }
 
 function showCurl() {
@@ -202,12 +248,16 @@ async function push() {
     $("data").focus();
     return;
   }
+  const turn = ++pushed;
   const began = performance.now();
+  const target = JSON.parse(body).everyone ? { everyone: true } : { user };
   try {
     const response = await callApi("/v1/push", body);
     const took = Math.max(1, Math.round(performance.now() - began));
     if (response.ok) {
-      showAnswer("good", `Accepted in ${took} ms`, [`id ${(await response.json()).id}`]);
+      const { id, offset } = await response.json();
+      showAnswer("good", `Accepted in ${took} ms`, [`id ${id}`]);
+      if (offset !== undefined) await followReceipt(turn, id, new URLSearchParams({ ...target, offset }));
     } else {
       const { text, errors } = await readProblem(response);
       showAnswer("bad", text, errors);
@@ -215,6 +265,29 @@ async function push() {
   } catch (error) {
     showAnswer("bad", error.message, []);
   }
+}
+
+/** Show how many devices have acknowledged a push, until all that are connected have, or another one is made. */
+async function followReceipt(turn, id, query) {
+  const line = add($("answer"), "p", "receipt", "Stored; waiting for acknowledgements…");
+  const until = performance.now() + RECEIPT_WAIT;
+  while (performance.now() < until) {
+    const response = await callApi(`/v1/messages/${encodeURIComponent(id)}?${query}`);
+    if (turn !== pushed || !response.ok) return;
+    const { devices, connected } = await response.json();
+    const [all, has, away] = connected ? [connected.devices, connected.acknowledged, 0] : countDevices(devices);
+    line.textContent = `Acknowledged by ${has} of ${all} connected devices.`;
+    if (away) line.textContent += ` Kept for ${away} away.`;
+    if (all > 0 && has === all) return;
+    await new Promise((resolve) => setTimeout(resolve, RECEIPT_PAUSE));
+  }
+}
+
+/** Return how many devices are connected, how many of them have the message, and how many others lack it. */
+function countDevices(devices) {
+  const here = devices.filter((each) => each.connected);
+  const away = devices.filter((each) => !each.connected && !each.acknowledged);
+  return [here.length, here.filter((each) => each.acknowledged).length, away.length];
 }
 
 function showAnswer(kind, text, lines) {
@@ -272,5 +345,6 @@ document.addEventListener("visibilitychange", () => {
   connection.wake();
 });
 
+$("device").textContent = device;
 setUser(user);
 connection.start(user);

@@ -2,9 +2,13 @@
 //
 // States, told to `onState`:
 //   {name: "connecting"}                         a token, then a socket, then the gateway's `welcome`
-//   {name: "connected", session, user}
+//   {name: "connected", session, user, missed}   missed: reliable messages after the cursor are gone
 //   {name: "waiting", until, code, reason}       connecting again at `until` (ms since 1970)
 //   {name: "closed", code, reason}               staying closed until `start`
+//
+// The page is a device: reliable messages wait for it while it is away. Its place is {cursor, epoch}: it has everything up
+// to the cursor, of the logs of that epoch. A message is acknowledged once it was shown, and one that is not above the
+// cursor came before.
 //
 // `code` is a WebSocket close code, or 0 when there was none; `reason` is then all there is to say.
 
@@ -15,6 +19,7 @@ const SILENCE = 40_000; // without a message this long, ask whether the gateway 
 const PONG_WAIT = 10_000;
 const PROBE_WAIT = 5_000; // the same, where there is a reason to doubt
 const WELCOME_WAIT = 15_000;
+const ACK_WAIT = 50; // what is shown meanwhile is acknowledged together
 const TOKEN_EXPIRED = 4501;
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -40,13 +45,16 @@ export class Connection {
   #attempt = 0; // failures in a row
   #turn = 0; // tells an answer that comes late from one that is still wanted
   #welcomed = 0; // when, in ms; 0 while there was no welcome
+  #place = null; // null where the gateway has no inbox for this page
   #notBefore = 0; // what the gateway's `reconnect` asked for, in ms since 1970
   #state = "closed";
   #timers = new Map();
 
   /**
    * @param {object} options `url` of the gateway; `closes`: {again} by close code; `fetchToken(user)`, a promise of
-   *   a token, or an ApiError; `onState`, `onMessage` and `onError` are called with what they are named after.
+   *   a token, or an ApiError; `device`, the page's name for itself; `loadPlace(user)`, a place or null, and
+   *   `savePlace(user, place)`. `onState`, `onMessage` and `onError` are called with what they are named after,
+   *   `onAcknowledged` with an offset: everything up to it was acknowledged.
    */
   constructor(options) {
     this.#options = options;
@@ -92,11 +100,18 @@ export class Connection {
       if (turn === this.#turn) this.#noToken(error);
       return;
     }
-    const socket = new WebSocket(this.#options.url, ["pushgate.v1.json", `bearer.${this.#token}`]);
+    const socket = new WebSocket(this.#address(), ["pushgate.v1.json", `bearer.${this.#token}`]);
     socket.onmessage = (event) => this.#hear(event.data);
     socket.onclose = (event) => this.#closed(event.code, event.reason);
     this.#socket = socket;
     this.#after("welcome", WELCOME_WAIT, () => this.#again(0, "The gateway did not say welcome in time."));
+  }
+
+  /** Return where to connect; a page that was never here before does not want what was pushed before it came. */
+  #address() {
+    this.#place = this.#options.loadPlace(this.#user);
+    const query = new URLSearchParams({ device: this.#options.device, ...(this.#place ?? { from: "now" }) });
+    return `${this.#options.url}?${query}`;
   }
 
   #hear(text) {
@@ -108,10 +123,12 @@ export class Connection {
         this.#cancel("welcome");
         this.#welcomed = Date.now();
         this.#planRefresh();
-        this.#tell({ name: "connected", session: message.session, user: message.user });
+        this.#tell({ name: "connected", session: message.session, user: message.user, missed: message.missed === true });
+        this.#begin(message);
         break;
       case "message":
-        this.#options.onMessage(message);
+        if (this.#place === null || message.offset === undefined) this.#options.onMessage(message);
+        else if (message.offset > this.#place.cursor) this.#take(message);
         break;
       case "reconnect":
         this.#notBefore = Date.now() + message.after * 1000;
@@ -120,6 +137,31 @@ export class Connection {
         this.#options.onError(message);
         break;
     }
+  }
+
+  /** Take where the gateway says that this page goes on. */
+  #begin({ cursor, epoch }) {
+    if (epoch === undefined) {
+      this.#place = null;
+      return;
+    }
+    if (this.#place?.epoch !== epoch || this.#place.cursor < cursor) this.#move({ cursor, epoch });
+    this.#options.onAcknowledged(cursor);
+  }
+
+  #take(message) {
+    this.#options.onMessage(message);
+    this.#move({ ...this.#place, cursor: message.offset });
+    if (this.#timers.has("ack")) return;
+    this.#after("ack", ACK_WAIT, () => {
+      const { cursor } = this.#place;
+      if (this.#send({ type: "ack", offset: cursor })) this.#options.onAcknowledged(cursor);
+    });
+  }
+
+  #move(place) {
+    this.#place = place;
+    this.#options.savePlace(this.#user, place);
   }
 
   #ping(wait) {
@@ -187,8 +229,11 @@ export class Connection {
     this.#socket = null;
   }
 
+  /** Send a message; returns whether there is a connection that takes it. */
   #send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
   }
 
   #tell(state) {
