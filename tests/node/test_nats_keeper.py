@@ -1,5 +1,6 @@
 import os
 import selectors
+import signal
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -9,7 +10,7 @@ from structlog.testing import capture_logs
 from pushgate.errors import StartError
 from pushgate.metrics.catalogue import NATS_RESTARTS
 from pushgate.metrics.rows import Rows
-from pushgate.node.nats_keeper import NatsKeeper
+from pushgate.node.nats_keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import PAUSES, Timers
 from tests.node.conftest import Clock
@@ -24,6 +25,9 @@ class FakeNats:
         self.answers: list[bool | StartError] = []
         self.moved = False
         self.pidfd = -1
+        self.ailments: list[str] = []
+        self.room = ROOM
+        self.signals: list[int] = []
 
     def start(self) -> None:
         if self.faults:
@@ -41,6 +45,12 @@ class FakeNats:
 
     def ready(self, timeout: float) -> None:
         pass
+
+    def ailment(self) -> str:
+        return self.ailments.pop(0) if self.ailments else ""
+
+    def signal(self, number: int) -> None:
+        self.signals.append(number)
 
     def is_ready(self) -> bool:
         answer = self.answers.pop(0) if self.answers else True
@@ -93,7 +103,9 @@ def test_it_is_started_again_when_it_ends(rig: Rig) -> None:
     assert rig.nats.answers == []
     assert rig.row[NATS_RESTARTS] == 1
     assert rig.moves == 0
-    assert rig.timers.wait() is None
+    wait = rig.timers.wait()
+    assert wait is not None
+    assert wait > 1, "it is looked at no more"
 
 
 def test_it_is_tried_again_when_it_does_not_start(rig: Rig) -> None:
@@ -130,3 +142,39 @@ def test_let_go_it_may_end(rig: Rig) -> None:
     rig.go_on(60)
     assert rig.nats.starts == 1
     assert rig.row[NATS_RESTARTS] == 0
+
+
+def test_one_that_stays_ill_is_ended_and_so_started_again(rig: Rig) -> None:
+    rig.nats.ailments = ["no space left"] * (ILL - 1) + [""] + ["no space left"] * ILL
+    with capture_logs() as logs:
+        for _ in range(2 * ILL - 1):
+            rig.go_on(HEALTH)
+        assert rig.nats.signals == []
+        rig.go_on(HEALTH)
+    assert rig.nats.signals == [signal.SIGTERM]
+    assert [line["reason"] for line in logs] == ["no space left"]
+    rig.end()
+    assert rig.nats.starts == 2
+    rig.go_on(GRACE)
+    assert rig.nats.signals == [signal.SIGTERM], "the new one is left alone"
+
+
+def test_an_ill_one_that_does_not_end_is_killed(rig: Rig) -> None:
+    rig.nats.ailments = ["no space left"] * ILL
+    for _ in range(ILL):
+        rig.go_on(HEALTH)
+    rig.go_on(GRACE)
+    assert rig.nats.signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_an_ill_one_goes_on_until_its_disk_has_room(rig: Rig) -> None:
+    rig.nats.ailments = ["no space left"] * 3 * ILL
+    rig.nats.room = ROOM - 1
+    with capture_logs() as logs:
+        for _ in range(2 * ILL):
+            rig.go_on(HEALTH)
+    assert rig.nats.signals == []
+    assert len(logs) == 1
+    rig.nats.room = ROOM
+    rig.go_on(HEALTH)
+    assert rig.nats.signals == [signal.SIGTERM]

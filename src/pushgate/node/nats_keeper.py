@@ -1,6 +1,11 @@
-"""Keeping the embedded NATS server alive, within the supervisor's selector loop."""
+"""Keeping the embedded NATS server alive and well, within the supervisor's selector loop.
+
+A server that could not write, to a full disk say, answers no publish any more, not even when there is room again: it
+says so where its health is asked for, and only another start heals it. What it had answered is then there.
+"""
 
 import selectors
+import signal
 from collections.abc import Callable
 
 from pushgate.errors import StartError
@@ -14,6 +19,14 @@ START_TIMEOUT = 10.0
 """Seconds that the server is given to start."""
 LOOK = 0.05
 """Seconds between two looks at a server that starts again."""
+HEALTH = 2.0
+"""Seconds between two looks at its health."""
+ILL = 3
+"""Looks in a row that have to find it ill before it is started again."""
+ROOM = 4 * 1024 * 1024
+"""Bytes that have to be free on its disk for that: without room it would be ill again at once."""
+GRACE = 5.0
+"""Seconds that an ill one has to end by itself."""
 
 _log = get_logger("supervisor")
 
@@ -36,6 +49,8 @@ class NatsKeeper:
         self._moved = moved
         self._back_off = BackOff()
         self._let_go = False
+        self._ill = 0
+        self._starts = 0
 
     @property
     def url(self) -> str:
@@ -51,6 +66,7 @@ class NatsKeeper:
         """Start it and wait until it is ready. Raises StartError."""
         self._start()
         self._nats.ready(START_TIMEOUT)
+        self._timers.after(HEALTH, self._examine)
 
     def let_go(self) -> None:
         """Do not start it again."""
@@ -62,6 +78,8 @@ class NatsKeeper:
 
     def _start(self) -> None:
         self._nats.start()
+        self._starts += 1
+        self._ill = 0
         self._back_off.note_start()
         self._selector.register(self._nats.pidfd, selectors.EVENT_READ, self._lose)
 
@@ -73,6 +91,30 @@ class NatsKeeper:
         self._row[NATS_RESTARTS] += 1
         _log.error("nats-server ended", again_in=pause)
         self._timers.after(pause, self._restart)
+
+    def _examine(self) -> None:
+        """Ask it how it is, now and then; have one that is ill for good end, to be started again."""
+        if self._let_go:
+            return
+        self._timers.after(HEALTH, self._examine)
+        ailment = self._nats.ailment()
+        self._ill = self._ill + 1 if ailment else 0
+        if self._ill < ILL:
+            return
+        if self._nats.room < ROOM:
+            if self._ill == ILL:
+                _log.error("nats-server is ill, and its disk is full: make room", reason=ailment)
+            return
+        _log.error("nats-server is ill: it starts again", reason=ailment)
+        self._ill = 0
+        starts = self._starts
+        self._nats.signal(signal.SIGTERM)
+        self._timers.after(GRACE, lambda: self._kill(starts))
+
+    def _kill(self, starts: int) -> None:
+        """End by force the one that was started as the `starts`-th, should it still be there."""
+        if self._starts == starts:
+            self._nats.signal(signal.SIGKILL)
 
     def _restart(self) -> None:
         if self._let_go:

@@ -4,6 +4,7 @@ boot of the machine this is."""
 import json
 import os
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,27 @@ PATIENCE = 0.25
 
 def answers(port: int, user: str, password: str) -> bool:
     """Whether a NATS server on this machine's port takes the credential; takes a second at most."""
+    return next(_answers_to(b"", port, user, password), b"").startswith(b"PONG")
+
+
+def ailment(port: int, user: str, password: str) -> str:
+    """Return what a NATS server says is wrong with it, asked by a user of its system account.
+
+    Nothing where it is well, or does not say: a server that is gone, or stands still, is for others to notice. Takes a
+    second at most.
+    """
+    question = b"SUB health 1\r\nPUB $SYS.REQ.SERVER.PING.HEALTHZ health 0\r\n\r\n"
+    for line in _answers_to(question, port, user, password):
+        try:
+            health = json.loads(line)["data"]
+            return "" if health["status_code"] == 200 else str(health.get("error") or health["status"])
+        except (ValueError, TypeError, KeyError):
+            continue  # it is between the lines of the protocol
+    return ""
+
+
+def _answers_to(commands: bytes, port: int, user: str, password: str) -> Iterator[bytes]:
+    """Connect, hand in commands and a PING, and return the lines that come, until nothing does for a while."""
     hello = json.dumps({"user": user, "pass": password, "verbose": False, "protocol": 1})
     try:
         with (
@@ -21,11 +43,12 @@ def answers(port: int, user: str, password: str) -> bool:
             connection.makefile("rb") as lines,
         ):
             if not lines.readline(65536).startswith(b"INFO "):
-                return False
-            connection.sendall(f"CONNECT {hello}\r\nPING\r\n".encode())
-            return lines.readline(65536).startswith(b"PONG")
+                return
+            connection.sendall(f"CONNECT {hello}\r\n".encode() + commands + b"PING\r\n")
+            while line := lines.readline(65536):
+                yield line
     except OSError:
-        return False
+        return
 
 
 def announced_port(ports: Path, pid: int) -> int | None:

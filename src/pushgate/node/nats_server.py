@@ -5,7 +5,8 @@ In the data directory's `nats/`:
 - `nats.lock`: held by the server itself, through a descriptor that it inherits and knows nothing of: two servers would
   start on one JetStream directory without complaint, and ruin it.
 - `nats.json`: which process it is, its port and its lineage, for who comes after us.
-- `password` of the one user, and `nats.conf`, written anew at each start (both 0600).
+- `password` of its two users, ours and one that asks how it is, and `nats.conf`, written anew at each start (both
+  0600).
 - `nats.log`, with `nats.log.<time>` before it.
 - `ports/`: where the server says which port the system chose. `jetstream/`: what it stores.
 
@@ -30,10 +31,12 @@ import msgspec
 from pushgate.errors import StartError
 from pushgate.log import get_logger
 from pushgate.node.data_dir import DataDir, take_lock, write_whole
-from pushgate.node.nats_probe import HOST, announced_port, answers, boot_id, holders, is_free, start_time
+from pushgate.node.nats_probe import HOST, ailment, announced_port, answers, boot_id, holders, is_free, start_time
 from pushgate.node.nats_state import NatsState, Sync, lineage_after, recall, remember
 
 USER = "pushgate"
+DOCTOR = "health"
+"""The user of the system account."""
 MAX_PAYLOAD = 8 * 1024 * 1024
 LOG_SIZE, LOG_FILES = 16 * 1024 * 1024, 4
 SYNC: dict[Sync, str] = {"always": "always", "interval": "2m"}
@@ -160,12 +163,25 @@ class NatsServer:
         """A descriptor that is readable when the server has ended; -1 before `start` and after `stop`."""
         return self._pidfd
 
+    def ailment(self) -> str:
+        """Return what it says is wrong with it, nothing where it is well or does not answer; see nats_probe."""
+        return ailment(self._state.port, DOCTOR, self._password) if self._state is not None else ""
+
+    @property
+    def room(self) -> int:
+        """The bytes that are free on the disk it stores on."""
+        return shutil.disk_usage(self._home).free
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, without waiting for what comes of it; `pidfd` says when it has ended."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
     def stop(self, timeout: float) -> None:
         """End it: SIGTERM, after `timeout` seconds SIGKILL. Returns when it is gone; nothing to do is fine."""
         if not self._wait(0):
             for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, 10.0)):
-                with suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, number)
+                self.signal(number)
                 if self._wait(patience):
                     break
             if number == signal.SIGTERM and self._state is not None:
@@ -223,7 +239,8 @@ class NatsServer:
             "host": HOST,
             "port": port,
             "ports_file_dir": "ports",
-            "authorization": {"user": USER, "password": self._password},
+            "authorization": {"users": [{"user": USER, "password": self._password}]},
+            "accounts": {"$SYS": {"users": [{"user": DOCTOR, "password": self._password}]}},
             "max_payload": MAX_PAYLOAD,
             "jetstream": {"store_dir": ".", "sync_interval": SYNC[self._sync], "max_file_store": max_file},
             "log_file": "nats.log",
