@@ -7,11 +7,11 @@ from pushgate.inbox.base import EVERYONE, Appended, Cursor, Device, Draft, Entry
 
 
 class FakeCursors:
-    """Keeps what is stored; while `away` every call fails. `calls` says how large each was."""
+    """Keeps what is stored; while `away` every call fails, while `full` every store. `calls` says how large each was."""
 
     def __init__(self) -> None:
         self.cursors: dict[Device, Cursor] = {}
-        self.away = False
+        self.away = self.full = False
         self.calls: list[tuple[str, int]] = []
         self.newest_offset = 1000
         self.current = "now"
@@ -38,7 +38,7 @@ class FakeCursors:
 
     def _ask(self, what: str, size: int) -> None:
         self.calls.append((what, size))
-        if self.away:
+        if self.away or (self.full and what == "store"):
             raise InboxUnavailable("away")
 
 

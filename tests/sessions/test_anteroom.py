@@ -122,6 +122,36 @@ async def test_without_the_inbox_devices_are_told_to_come_again() -> None:
     assert [fd for fd, _, _ in room.taken] == [6]
 
 
+async def test_where_no_cursor_is_stored_only_who_begins_now_has_to_wait() -> None:
+    """An inbox that is full answers what is asked, and stores nothing."""
+    room = Room()
+    room.inbox.full = True
+    room.inbox.cursors[Device("acme", "carol", "phone")] = Cursor(40, NOW, 0)
+    for fd, client in enumerate((arrival(), arrival(start="now", uid="bob"), arrival(50, NOW, uid="carol"))):
+        room.anteroom.admit(fd, client)
+    await room.settle()
+    assert [(fd, taken.cursor) for fd, taken, _ in room.taken] == [(0, 0), (2, 50)]
+    assert [fd for fd, _ in room.finished] == [1]
+    assert (room.row[LOBBY], room.row[REFUSED["inbox"]]) == (0, 1)
+
+
+async def test_who_waits_while_the_logs_become_others_comes_again() -> None:
+    """Its place was one of the epoch before: in the new one it would pass over what it lacks."""
+    room = Room()
+    store = room.inbox.store_cursors
+
+    async def begin_anew(cursors: Any) -> None:
+        await store(cursors)
+        room.inbox.current = "later"
+
+    room.inbox.store = begin_anew  # type: ignore[method-assign]
+    room.anteroom.admit(5, arrival(50, NOW))
+    await room.settle()
+    assert room.taken == []
+    assert [fd for fd, _ in room.finished] == [5]
+    assert room.row[LOBBY] == 0
+
+
 async def test_a_stopping_worker_turns_everybody_away() -> None:
     room = Room()
     room.anteroom.admit(5, arrival())

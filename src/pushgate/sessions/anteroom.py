@@ -2,6 +2,10 @@
 
 What arrives while one group is served forms the next: a storm of devices costs the inbox a few large requests. A
 connection here is not on the poller; whether its client is still there shows when it is let in.
+
+An inbox that is full stores no cursor, for as long as what fills it is kept. Only who begins now cannot do without:
+coming back after a crash it would begin later, and miss what came between. All others would begin where they do now,
+or before, and are let in.
 """
 
 import time
@@ -91,6 +95,9 @@ class Anteroom:
                     continue
                 if self._closed:
                     self._refuse_all(group, Close.GOING_AWAY)
+                strayed = [each for each in group if each[1].epoch != self._logs.epoch(each[1].tenant)]
+                group = [each for each in group if each not in strayed]
+                self._refuse_all(strayed, Close.GOING_AWAY)  # the logs became others meanwhile
                 for fd, arrival in group:
                     self._row[LOBBY] -= 1
                     self._take(fd, arrival)
@@ -98,7 +105,10 @@ class Anteroom:
             self._serving = False
 
     async def _find_places(self, group: list[tuple[int, Arrival]]) -> None:
-        """Give each arrival the cursor it begins at, stored before anybody is told of it."""
+        """Give each arrival the cursor it begins at, stored before anybody is told of it.
+
+        Who needs that and does not get it is refused, and taken out of the group.
+        """
         devices = [Device(arrival.tenant, arrival.uid, arrival.device or "") for _, arrival in group]
         newest: dict[str, int] = {}
         for _, arrival in group:
@@ -106,15 +116,23 @@ class Anteroom:
                 newest[arrival.tenant] = await self._logs.newest(arrival.tenant)
         stored = await self._cursors.load(devices)
         fresh: dict[Device, tuple[int, str]] = {}
-        for (_, arrival), device, cursor in zip(group, devices, stored, strict=True):
+        needed: list[tuple[int, Arrival]] = []
+        for each, device, cursor in zip(tuple(group), devices, stored, strict=True):
+            _, arrival = each
             epoch = self._logs.epoch(arrival.tenant)
             place, missed = find_place(arrival, cursor, epoch, newest.get(arrival.tenant, 0))
-            arrival.cursor, arrival.epoch, arrival.missed = place, epoch, missed
             known = cursor is not None and (cursor.offset, cursor.epoch) == (place, epoch)
             if not known or (cursor is not None and time.time() - cursor.stored > FRESH):
                 fresh[device] = place, epoch
+            if place and cursor is None and arrival.cursor is None:
+                needed.append(each)
+            arrival.cursor, arrival.epoch, arrival.missed = place, epoch, missed
         if fresh:
-            await self._cursors.store(fresh)
+            try:
+                await self._cursors.store(fresh)
+            except InboxUnavailable:
+                group[:] = [each for each in group if each not in needed]
+                self._refuse_all(needed, Close.OVERLOADED)
 
     def _refuse_all(self, group: list[tuple[int, Arrival]], code: Close) -> None:
         for fd, arrival in group:
