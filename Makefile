@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format bench fuzz soak lock clean
+.PHONY: help install install-dev run test lint format bench fuzz soak chaos lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ fuzz: $(VENV)/.fuzz  ## look for bytes that break the readers (SECONDS=60 in all
 
 soak: install-dev  ## good and bad clients for SECONDS=600; exits 1 where a promise did not hold
 	$(BIN)/python -m tests.soak $(or $(SECONDS),600)
+
+chaos: install-dev  ## kill and cut at random under reliable pushes for SECONDS=300 (SEED=… to repeat); exits 1 if any is lost
+	$(BIN)/python -m tests.faults $(or $(SECONDS),300) $(SEED)
 
 lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

@@ -7,7 +7,8 @@ from pushgate.inbox.base import EVERYONE, Appended, Cursor, Device, Draft, Entry
 
 
 class FakeCursors:
-    """Keeps what is stored; while `away` every call fails, while `full` every store. `calls` says how large each was."""
+    """Keeps what is stored; while `away` every call fails, while `full` every store does. `calls` says how large each
+    was."""
 
     def __init__(self) -> None:
         self.cursors: dict[Device, Cursor] = {}
