@@ -1,4 +1,4 @@
-"""Pushes and requests for tokens that are deep, huge, lying or without a right: the bodies and keys of the API."""
+"""Pushes, batches and requests for tokens that are deep, huge, lying or without a right: bodies, keys and headers."""
 
 import json
 
@@ -26,6 +26,16 @@ def pushes(outcome: Outcome, **bodies: bytes) -> list[Case]:
 def packed(outcome: Outcome, **bodies: bytes) -> list[Case]:
     """A MessagePack push of each body."""
     return cases(outcome, **{f"packed {name}": request(body, AUTHORIZED, PACKED) for name, body in bodies.items()})
+
+
+def batches(outcome: Outcome, **bodies: bytes) -> list[Case]:
+    """A batch of each body."""
+    sent = {name: request(body, AUTHORIZED, JSON, path="/v1/push/batch") for name, body in bodies.items()}
+    return cases(outcome, **{f"batch {name}": each for name, each in sent.items()})
+
+
+def many(*pushes: object) -> bytes:
+    return json.dumps({"pushes": pushes}).encode()
 
 
 def tokens(outcome: Outcome, **bodies: bytes) -> list[Case]:
@@ -198,4 +208,35 @@ TOKENS = (
     + tokens(answers(200, stays=True), good=b'{"user":"nobody"}')
     + pushes(answers(501, stays=True), reliable=said(qos="reliable"))
 )
-CASES = named([*BAD_JSON, *GOOD_JSON, *BAD_MSGPACK, *KEYS, *TOKENS])
+BATCHES = (
+    batches(
+        STAYS_400,
+        empty=b"",
+        of_nothing=many(),
+        of_1001=many(*[{"user": "a"}] * 1001),
+        of_no_list=b'{"pushes":{"user":"a"}}',
+        that_is_a_list=b'[{"user":"a"}]',
+        deep=b'{"pushes":' + b"[" * 100_000,
+        unknown_field=b'{"pushes":[{"user":"a"}],"everyone":true}',
+        packed_as_json=msgpack.encode({"pushes": [{"user": "a"}]}),
+    )
+    + batches(
+        answers(200, stays=True),
+        of_what_is_no_push=many(1, None, [], "x", {}, {"user": 1}, {"user": "a", "qos": "x - at `$[3]`"}),
+        of_deep_ones=b'{"pushes":[%b]}' % b",".join([to_nobody(b"[" * 600 + b"]" * 600)] * 500),
+        of_unknown_fields=many(*[{f"f{n}": n for n in range(40)}] * 1000),
+        for_many_each=many(*[{"users": [f"{n}" for n in range(150)]}] * 200),
+        of_numbers_too_long=b'{"pushes":[%b]}' % b",".join([to_nobody(b"9" * 900)] * 1000),
+    )
+    + batches(answers(413, stays=True), of_two_megabytes=b" " * 2_000_000 + many({"user": "a"}))
+)
+HEADERS = cases(
+    STAYS_202,
+    request_id_of_10_000=request(PUSH, AUTHORIZED, JSON, f"X-Request-Id: {'i' * 10_000}"),
+    request_id_with_quotes=request(PUSH, AUTHORIZED, JSON, 'X-Request-Id: a", "b'),
+    request_id_of_high_bytes=request(PUSH, AUTHORIZED, JSON, "X-Request-Id: \xff\xfe"),
+    request_ids=request(PUSH, AUTHORIZED, JSON, "X-Request-Id: a", "X-Request-Id: b"),
+    forwarded=request(PUSH, AUTHORIZED, JSON, "X-Forwarded-For: 1.2.3.4, evil", "Forwarded: for=_x;proto=https"),
+    override=request(PUSH, AUTHORIZED, JSON, "X-HTTP-Method-Override: DELETE"),
+)
+CASES = named([*BAD_JSON, *GOOD_JSON, *BAD_MSGPACK, *KEYS, *TOKENS, *BATCHES, *HEADERS])

@@ -1,35 +1,24 @@
-"""Visits a server as a case says: a raw socket from an address of its own, and all that comes back on it."""
+"""Visits a server as a case says: a raw line, and all that comes back on it."""
 
 import asyncio
-import socket
-import struct
-from itertools import count
+import ssl
 
 from tests.hostile.case import Act, Answers, Case, Urgent
+from tests.hostile.line import Line, TlsLine
 from tests.hostile.received import ALIVE, MARKER, PING, Received, take_apart
 from tests.rig.client import mask_frame
 
 PATIENCE = 20.0
 """Seconds a visit may take in all."""
+AT_ONCE = 48
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: probe\r\n\r\n"
-_addresses = count(0x7F420001)  # 127.66.0.1 and up: limits for one address are none of what is tested here
-
-
-def fresh_socket() -> socket.socket:
-    """Return a socket that comes from an address of its own."""
-    sock = socket.socket()
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.bind((socket.inet_ntoa(struct.pack("!I", next(_addresses))), 0))
-    return sock
 
 
 class _Visit:
     """One connection while it is visited."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, line: Line) -> None:
+        self._line = line
         self._more = asyncio.Event()
         self.raw = bytearray()
         self.ended = False
@@ -38,7 +27,7 @@ class _Visit:
         """Take everything up to the end."""
         while not self.ended:
             try:
-                data = await self._loop.sock_recv(self._sock, 262144)
+                data = await self._line.read()
             except ConnectionError:
                 data = b""
             self.raw += data
@@ -61,9 +50,9 @@ class _Visit:
         """Send, as long as the server takes it."""
         try:
             if isinstance(data, Urgent):
-                self._sock.send(data, socket.MSG_OOB)
+                self._line.write_urgent(data)
             else:
-                await self._loop.sock_sendall(self._sock, data)
+                await self._line.write(data)
         except ConnectionError:
             pass  # what it said before that is what counts
 
@@ -78,9 +67,9 @@ class _Visit:
                 case Act.WELCOMED:
                     await self.until(b"welcome")
                 case Act.END:
-                    self._sock.shutdown(socket.SHUT_WR)
+                    self._line.end()
                 case Act.RESET:
-                    self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self._line.reset()
                     self.raw.clear()  # whether something came before it is a matter of luck
                     self.ended = True
                     return
@@ -94,11 +83,15 @@ class _Visit:
             await self.until_end()
 
 
-async def visit(case: Case, port: int) -> Received:
-    """Return what came of a case; what did not come in PATIENCE seconds shows as a connection that stays open."""
-    with fresh_socket() as sock:
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-        visit = _Visit(sock)
+async def visit(case: Case, port: int, trust: ssl.SSLContext | None = None) -> Received:
+    """Return what came of a case, over TLS with `trust`.
+
+    What did not come in PATIENCE seconds shows as a connection that stays open.
+    """
+    line = TlsLine(trust) if trust else Line()
+    try:
+        await line.open(port)
+        visit = _Visit(line)
         reading = asyncio.create_task(visit.read())
         try:
             async with asyncio.timeout(PATIENCE):
@@ -108,16 +101,18 @@ async def visit(case: Case, port: int) -> Received:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-        return take_apart(bytes(visit.raw), visit.ended)
+    finally:
+        line.close()
+    return take_apart(bytes(visit.raw), visit.ended)
 
 
-async def visit_all(cases: list[Case], port: int, at_once: int = 48) -> list[str]:
-    """Visit with every case, so many at once; returns in words what was not as it should be."""
-    room = asyncio.Semaphore(at_once)
+async def visit_all(cases: list[Case], port: int, trust: ssl.SSLContext | None = None) -> list[str]:
+    """Visit with every case, AT_ONCE at a time; returns in words what was not as it should be."""
+    room = asyncio.Semaphore(AT_ONCE)
 
     async def try_one(case: Case) -> str:
         async with room:
-            missed = case.outcome.missed_by(await visit(case, port))
+            missed = case.outcome.missed_by(await visit(case, port, trust))
         return missed and f"{case.name}: {missed[:400]}"
 
     return [missed for missed in await asyncio.gather(*map(try_one, cases)) if missed]

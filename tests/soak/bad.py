@@ -9,16 +9,17 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from tests.hostile import api_bodies, api_http, api_routes, frames, http, messages, tokens
+from tests.hostile import api_bodies, api_http, frames, http, messages, tokens
 from tests.hostile.case import END, RESET, WELCOMED, Case, Outcome, Piece, Vanishes, answers, closes
 from tests.hostile.frames import closing
 from tests.hostile.http import upgrade
 from tests.hostile.keys import API_KEY, token
+from tests.hostile.line import fresh_socket
 from tests.hostile.received import take_apart
-from tests.hostile.visitor import fresh_socket, visit
+from tests.hostile.visitor import visit
 
 CLIENT_CASES = [*http.CASES, *frames.CASES, *messages.CASES, *tokens.CASES]
-API_CASES = [*api_http.CASES, *api_bodies.CASES, *api_routes.CASES]
+API_CASES = [*api_http.CASES, *api_bodies.CASES]
 SLOW_CASES = [case for case in CLIENT_CASES if case.outcome in (answers(408), closes(4504))]
 AUTHORIZED = {"Authorization": f"Bearer {API_KEY}"}
 STALLED_DATA = "x" * 65536
