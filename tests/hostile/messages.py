@@ -87,8 +87,8 @@ JSON = (
         lone_surrogate=b'{"type":"\\ud800"}',
         lone_surrogate_as_key=b'{"\\udc00":1,"type":"ping"}',
         cut_escape=b'{"type":"\\u12"}',
-        lists_5_000_deep=b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
-        maps_9_000_deep=b'{"x":' * 9_000 + b"1" + b"}" * 9_000,
+        lists_60_000_deep_in_a_map=b'{"x":' + b"[" * 60_000,
+        maps_12_000_deep=b'{"x":' * 12_000,
         lists_65_000_deep=b"[" * 65_000,
         bytes_that_spell_html=b"<html>" * 9_000,
     )
@@ -171,8 +171,8 @@ MSGPACK = (
         extension_of_4_gib=b"\x82\xa4type\xa4ping\xa1x\xc9\xff\xff\xff\xff\x01",
         list_of_4_billion_within=b"\x82\xa4type\xa4ping\xa1x\xdd\xff\xff\xff\xff",
         reserved_within=b"\x82\xa4type\xa4ping\xa1x\xc1",
-        lists_5_000_deep=b"\x82\xa4type\xa4ping\xa1x" + b"\x91" * 5_000 + b"\xc0",
-        maps_5_000_deep=b"\x82\xa4type\xa4ping\xa1x" + b"\x81\xa1a" * 5_000 + b"\xc0",
+        lists_60_000_deep=b"\x82\xa4type\xa4ping\xa1x" + b"\x91" * 60_000,
+        maps_20_000_deep=b"\x82\xa4type\xa4ping\xa1x" + b"\x81\xa1a" * 20_000,
     )
     + on_session(closes(4505), PACKED, text_frame=mask_frame(TEXT, APP_PING))
     + binaries(
