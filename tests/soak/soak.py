@@ -20,10 +20,10 @@ P99 = 50.0
 """Milliseconds from the call to the client that 99 of 100 deliveries may take, in every window."""
 WINDOW = 10.0
 """Seconds of a window."""
-ROBBED = 50.0
+ROBBED = 75.0
 """Milliseconds a second that workers and good clients may have waited for a CPU in a window that is judged.
 
-They wait for our own bad clients too, for some 20 to 40 on two cores.
+They wait for our own bad clients too: 20 to 50 on two cores that are ours alone.
 """
 LEG = 60.0
 """Seconds after which bad clients leave, to be looked at whether nothing of them is left, and come again."""
