@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.hostile.known import KnownNode
 from tests.soak.soak import soak
 
@@ -8,15 +10,15 @@ CI = os.environ.get("CI") == "true"
 SECONDS = 60 if CI else 10
 
 
-def test_soak(tmp_path: Path) -> None:
+def test_soak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A short soak; `make soak` is the long one. Elsewhere than in CI other things may have the CPUs."""
     node = KnownNode(tmp_path)
-    lines: list[str] = []
     try:
         node.start()
-        faults = soak(node, tmp_path, SECONDS, lines.append, judge_speed=CI)
+        with capsys.disabled():
+            print()
+            faults = soak(node, tmp_path, SECONDS, print, judge_speed=CI)
     finally:
         node.stop()
         node.end_nats()
-    print("\n".join(lines))
     assert faults == []
