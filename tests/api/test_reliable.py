@@ -51,6 +51,7 @@ def test_many_users_have_an_entry_each(rig: Rig) -> None:
     drafts = [draft for _, draft in inbox_of(rig).drafts]
     assert [draft.uid for draft in drafts] == ["a", "b", "c"]
     assert {draft.id for draft in drafts} == {answer["id"]}
+    assert [decode_push(draft.payload).uids for draft in drafts] == [[]] * 3, "not the whole list for each of it"
     assert rig.push(users=["c", "d"], qos="reliable", id=answer["id"]).json() == {"id": answer["id"], "offset": 4}
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from pushgate.errors import Problem
 from pushgate.inbox.base import EVERYONE, Appended, Draft, Inbox, Outcome, Refused, Unknown
 from pushgate.messages.push import Push, encode_push
@@ -11,9 +13,12 @@ FULL_RETRY = 30
 
 
 def to_drafts(push: Push) -> list[Draft]:
-    """Return the entries of a push, one for each log that it goes to; those of a push to many share its id."""
-    payload = encode_push(push)
+    """Return the entries of a push, one for each log that it goes to; those of a push to many share its id.
+
+    An entry does not name the other users: it would be as long as the list, for each of them.
+    """
     uids = [EVERYONE] if push.uids is None else push.uids
+    payload = encode_push(push if len(uids) == 1 else structs.replace(push, uids=[]))
     return [Draft(uid, push.id, payload, push.ttl, push.collapse) for uid in uids]
 
 
