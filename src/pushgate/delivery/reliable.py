@@ -27,7 +27,7 @@ from pushgate.delivery.tracks import NONE, Tracks
 from pushgate.errors import InboxUnavailable, MessageError
 from pushgate.inbox.base import Entry
 from pushgate.messages.push import decode_push
-from pushgate.metrics.catalogue import ACKNOWLEDGED, RESENT
+from pushgate.metrics.catalogue import ACKNOWLEDGED, BEHIND, CATCH_UPS, RESENT
 from pushgate.metrics.rows import Row
 
 READERS = 32
@@ -168,6 +168,7 @@ class Reliable:
     def tick(self) -> None:
         """Count one tick, and send again to the next devices what is overdue."""
         self._tick += 1
+        self._row[BEHIND] = len(self._behind)
         later, self._later = self._later, []
         for channel in later:
             self._enqueue(channel)
@@ -258,6 +259,7 @@ class Reliable:
         number, sent = self._numbers[channel.fd], self._tracks.sent
         tenant, uid, after = channel.user.tenant, channel.user.uid, sent[number]
         behind.latest = 0
+        self._row[CATCH_UPS] += 1
         try:
             entries = await self._history.read(tenant, uid, after, BATCH)
         except InboxUnavailable:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.delivery.reliable import Reliable
+from pushgate.delivery.unread import Unread
 from pushgate.inbox.base import EVERYONE, Entry
 from pushgate.messages.push import decode_push
 from pushgate.metrics.catalogue import BUS_LAG, PUSH_TO_WRITE
@@ -25,10 +26,12 @@ class Router:
         row: Row,
         hear: Callable[[bytes], None],
         reliable: Reliable | None = None,
+        unread: Unread | None = None,
     ) -> None:
         self._sessions = sessions
         self._fanout = fanout
         self._reliable = reliable
+        self._unread = unread
         self._row = row
         self._hear = hear
 
@@ -58,9 +61,12 @@ class Router:
         if entry.uid == EVERYONE:
             self._fanout.start(Outgoing(decode_push(entry.payload), entry.offset))
             return
+        push = decode_push(entry.payload)
+        if self._unread is not None:
+            self._unread.note(push, entry.uid, entry.offset)
         channels = self._sessions.find(entry.tenant, entry.uid)
         if channels:
-            outgoing = Outgoing(decode_push(entry.payload), entry.offset)
+            outgoing = Outgoing(push, entry.offset)
             self._deliver(outgoing, channels)
             observe(self._row, PUSH_TO_WRITE, time.time() - outgoing.push.time / 1000)
 

@@ -165,6 +165,13 @@ DROPPED = _counters(
 )
 RESENT = _counter("messages_resent_total", "Messages written again because they were not acknowledged in time")
 ACKNOWLEDGED = _counter("acknowledgements_total", "Acknowledgements taken from devices")
+BEHIND = _gauge("devices_behind", "Devices that lack reliable messages and are catching up, or wait for their client")
+EXPIRED_UNREAD = _counter(
+    "messages_expired_unread_total",
+    "Messages to a user whose ttl ended while one of the user's devices had not acknowledged them; a lower bound, "
+    "without those narrowed or with a collapse key",
+)
+CATCH_UPS = _counter("catch_up_reads_total", "Reads of the inbox for devices that were behind")
 SENT_BYTES = _counter("sent_bytes_total", "Bytes of messages written to clients, frame headers included")
 RECEIVED_BYTES = _counter("received_bytes_total", "Bytes read from clients after the upgrade")
 RECEIVED = _counter("messages_received_total", "Messages and control frames from clients")

@@ -7,6 +7,7 @@ from typing import Any
 from pushgate.config import Config, InboxConfig, TenantConfig
 from pushgate.delivery.cursors import Cursors
 from pushgate.delivery.reliable import Reliable
+from pushgate.delivery.unread import Unread
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox import Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
@@ -65,12 +66,13 @@ class Devices:
         self._cursors = Cursors(self.inbox)
         self.reliable = Reliable(sessions, self.inbox, self._cursors, sessions.close, self._spawn, row)
         self._anteroom = Anteroom(self.inbox, self._cursors, inbound.take, poller, self._spawn, row)
+        self.unread = Unread(sessions, self.inbox, self.reliable.progress, self._spawn, row)
         sessions.devices = self.reliable
         poller.on_drained = self.reliable.resume
 
     async def start(self, shards: Iterable[int], on_entry: OnEntry, tenants: Mapping[str, TenantConfig]) -> None:
         """Connect and follow the logs; waits for an inbox that is not there yet."""
-        await self.inbox.start(shards, on_entry, self.reliable.end_epoch)
+        await self.inbox.start(shards, on_entry, self._end_epoch)
         await self.load(tenants)
 
     async def load(self, tenants: Mapping[str, TenantConfig]) -> None:
@@ -94,6 +96,7 @@ class Devices:
     def tick(self) -> None:
         """Count one tick of the worker."""
         self.reliable.tick()
+        self.unread.tick()
         self._cursors.tick()
 
     def empty(self) -> None:
@@ -107,6 +110,10 @@ class Devices:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.inbox.stop()
+
+    def _end_epoch(self, tenant: str) -> None:
+        self.unread.forget(tenant)
+        self.reliable.end_epoch(tenant)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)

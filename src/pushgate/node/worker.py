@@ -126,8 +126,9 @@ class Worker:
             else None
         )
         reliable = self._devices.reliable if self._devices is not None else None
+        unread = self._devices.unread if self._devices is not None else None
         fanout = FanOut(self._sessions, row, loop.call_soon, loop.call_later, reliable)
-        self._router = Router(self._sessions, fanout, row, self._questions.hear, reliable)
+        self._router = Router(self._sessions, fanout, row, self._questions.hear, reliable, unread)
         inbox = self._devices.inbox if self._devices is not None else None
         self._api = ApiServer(
             plan.app,
