@@ -19,9 +19,20 @@ class StandIn:
     api: str
     pid: int
 
-    def common(self, per_user: int = 1, processes: int = 1, timeout: float = 5.0) -> Common:
+    def common(
+        self, per_user: int = 1, processes: int = 1, timeout: float = 5.0, devices: bool = False, window: int = 256
+    ) -> Common:
         target = Target(Address.parse(self.url, "ws"), Address.parse(self.api, "http"), "a key", b"s" * 32)
-        return Common(target, per_user, processes=processes, server_pids=(self.pid,), timeout=timeout)
+        return Common(
+            target,
+            per_user,
+            window,
+            processes=processes,
+            server_pids=(self.pid,),
+            timeout=timeout,
+            devices=devices,
+            ack_every=0.02,
+        )
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 stand_in.py [lose=N] [double=N] [refuse=N] [limit=N] [reject=N] [ping=1] [stall=SECONDS]
 
+Reliable pushes are kept for ever, and sent to a device that comes back from what it acknowledged.
 Every N-th message is lost or sent twice, every N-th handshake refused with 4500 or 429, every N-th push with 503;
 with `ping` a client that does not answer a ping is closed; with `stall` it stops once, after 50 pushes.
 """
@@ -15,6 +16,8 @@ import time
 OPTIONS = {name: float(value) for name, value in (word.split("=") for word in sys.argv[1:])}
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 users: dict[str, list[asyncio.Transport]] = {}
+logs: dict[str, list[bytes]] = {}  # the offset of a text is its place, from 1
+cursors: dict[str, int] = {}
 counts = {"lose": 0, "double": 0, "refuse": 0, "limit": 0, "reject": 0, "pushes": 0}
 
 
@@ -36,12 +39,17 @@ class Client(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.user = ""
+        self.device = ""
         self.pongs = 0
 
     def data_received(self, data: bytes) -> None:
         if self.user:
             self.pongs += data == b"\x8a\x82\0\0\0\0hi"
+            if b'"ack"' in data:
+                cursors[self.device] = int(data.rpartition(b":")[2].rstrip(b"}"))
             return
+        if b"&device=" in data:
+            self.device = data.split(b"&device=")[1].split(b"&")[0].decode()
         claims = data.split(b"token=")[1].split(b" ")[0].split(b".")[1]
         user = json.loads(base64.urlsafe_b64decode(claims + b"=="))["sub"]
         if due("refuse"):
@@ -61,6 +69,10 @@ class Client(asyncio.Protocol):
     def finish(self, rest: bytes) -> None:
         self.transport.write(rest)
         users.setdefault(self.user, []).append(self.transport)
+        if self.device:
+            kept = logs.setdefault(self.user, [])
+            for text in kept[cursors.setdefault(self.device, len(kept)) :]:
+                self.transport.write(frame(1, text))
         if "ping" in OPTIONS:
             self.transport.write(frame(9, b"hi"))
             asyncio.get_running_loop().call_later(0.3, self.check)
@@ -90,12 +102,18 @@ class Caller(asyncio.Protocol):
         due("pushes")
         if "stall" in OPTIONS and counts["pushes"] == 50:
             time.sleep(OPTIONS["stall"])
-        message = {"type": "message", "id": body["id"], "event": body["event"], "data": body["data"]}
-        text = json.dumps({**message, "time": time.time_ns() // 1_000_000}, separators=(",", ":")).encode()
-        everyone = [one for each in users.values() for one in each]
-        for transport in everyone if body.get("everyone") else users.get(body["user"], []):
-            if not due("lose"):
-                transport.write(frame(1, text) * (2 if due("double") else 1))
+        names = list(users) if body.get("everyone") else body.get("users", [body.get("user")])
+        for name in names:
+            message = {"type": "message", "id": body["id"], "event": body["event"], "data": body["data"]}
+            message["time"] = time.time_ns() // 1_000_000
+            if body.get("qos") == "reliable":
+                message["offset"] = len(logs.setdefault(name, [])) + 1
+            text = json.dumps(message, separators=(",", ":")).encode()
+            if "offset" in message:
+                logs[name].append(text)
+            for transport in users.get(name, []):
+                if not due("lose"):
+                    transport.write(frame(1, text) * (2 if due("double") else 1))
         self.transport.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 10\r\n\r\n" + b'{"id":"b"}')
 
 

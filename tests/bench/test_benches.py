@@ -12,6 +12,7 @@ from pushgate.bench.connect import bench_connect
 from pushgate.bench.hostile import bench_hostile
 from pushgate.bench.options import Address, BenchError, Calls, Common, Target
 from pushgate.bench.push import bench_push
+from pushgate.bench.resume import bench_resume
 from pushgate.errors import ConfigError
 from tests.bench.conftest import StandIn
 
@@ -172,3 +173,45 @@ def test_an_open_loop_hides_no_stall(stand_in: Start) -> None:
     assert figures["call_ms"]["p90"] > 150
     assert figures["end_to_end_ms"]["p90"] > 150
     assert 350 < figures["call_ms"]["max"] < 3000
+
+
+def test_reliable_pushes_are_acknowledged_and_doubles_are_no_messages(stand_in: Start) -> None:
+    result = bench_push(stand_in(double=7).common(per_user=3, devices=True), 10, Calls(8, 0.5, 0))
+    figures: Figures = result.figures
+    assert result.ok, figures
+    assert figures["bench"] == "reliable"
+    assert figures["expected"] == figures["accepted"] * 3 > 100
+    assert figures["missing"] == figures["surplus"] == 0
+    assert figures["again"] == pytest.approx(figures["expected"] / 7, abs=2)
+    assert figures["acknowledgements"] > 30
+    assert figures["frame_bytes"] < 128
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_resume_counts_what_devices_missed_once_they_are_back(stand_in: Start, everyone: bool) -> None:
+    result = bench_resume(stand_in().common(processes=2, devices=True, window=16), 100, 3, everyone, ())
+    figures: Figures = result.figures
+    assert result.ok, figures
+    assert figures["opened"] == 100
+    assert figures["expected"] == 300
+    assert figures["lost"] == {"cut": 100}
+    assert figures["missing"] == figures["again"] == 0
+    assert 0 < figures["seconds"] < 5
+
+
+def test_resume_comes_again_when_it_is_refused(stand_in: Start) -> None:
+    result = bench_resume(stand_in(refuse=70).common(devices=True), 60, 2, False, ())
+    assert result.ok, result.figures
+    assert result.figures["refused"] == {"close 4500": 1}
+
+
+def test_resume_says_when_the_server_that_was_killed_does_not_come_back(
+    stand_in: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pushgate.bench.resume._QUIET", 1.0)
+    server = stand_in()
+    result = bench_resume(server.common(devices=True), 20, 2, False, (server.pid,))
+    figures: Figures = result.figures
+    assert not result.ok
+    assert figures["missing"] == 40
+    assert figures["refused"]["ECONNREFUSED"] >= 20

@@ -9,16 +9,25 @@ import time
 
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pushgate.bench import crew, server_cost
 from pushgate.bench.callers import _answer_size
 from pushgate.bench.crew import Crew, divide
 from pushgate.bench.histogram import Histogram
-from pushgate.bench.options import Address, BenchError, Calls, Common, Share, Target, process_room, sources_for
-from pushgate.bench.payload import PushRequest, padding_for, smallest_frame
-from pushgate.bench.swarm import source_address
+from pushgate.bench.options import (
+    Address,
+    BenchError,
+    Calls,
+    Common,
+    Share,
+    Target,
+    process_room,
+    source_address,
+    sources_for,
+)
+from pushgate.bench.payload import EVERYONE, PushRequest, one_user, padding_for, smallest_frame
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Totals
 from pushgate.errors import ConfigError
@@ -27,6 +36,7 @@ ADDRESS = Address("127.0.0.1", 1, "host:1", "/ws")
 COMMON = Common(Target(ADDRESS, ADDRESS, "key", b"s" * 32))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1 << 39), min_size=1, max_size=50), st.sampled_from([50.0, 90.0, 99.0, 100.0]))
 def test_a_percentile_is_right_to_two_per_cent(values: list[int], percent: float) -> None:
     histogram = Histogram()
@@ -76,10 +86,10 @@ def test_frames_have_the_size_asked_for() -> None:
 
 
 def test_a_push_request_is_http_with_json() -> None:
-    head, _, body = PushRequest(ADDRESS, "key", "u1", 3).at(42).partition(b"\r\n\r\n")
+    head, _, body = PushRequest(ADDRESS, "key", one_user("u1"), 3).at(42).partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert json.loads(body) == {"user": "u1", "id": "b", "event": "bench", "data": f"t={42:019d}..."}
-    assert b'{"everyone":true,' in PushRequest(ADDRESS, "key", None, 0).at(1)
+    assert b'{"everyone":true,' in PushRequest(ADDRESS, "key", EVERYONE, 0).at(1)
 
 
 @pytest.mark.parametrize(

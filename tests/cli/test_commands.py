@@ -39,6 +39,8 @@ COMMANDS = [
     "bench connect",
     "bench broadcast",
     "bench push",
+    "bench reliable",
+    "bench resume",
     "bench hostile",
 ]
 

@@ -5,12 +5,13 @@ histogram     latencies in slots
 tokens        client tokens, signed ahead
 payload       request bytes, and the mark by which a message is known again
 swarm         many WebSocket connections on one epoll
+devices       what connections that are devices have got, and acknowledge
 callers       many keep-alive HTTP callers on another
 totals        what a process reports
 worker        one process: a swarm, perhaps callers, and a pipe
 crew          all processes, as the one that started them sees them
 server_cost   memory and CPU of the server, from /proc
-connect, broadcast, push    the three benches, each a function that returns a Result
+connect, broadcast, push, resume    the benches, each a function that returns a Result; `reliable` is a push too
 figures, report             how figures are named, and shown
-commands      the command line of the three
+commands      their command line
 """

@@ -8,7 +8,7 @@ from pushgate.bench.connect import open_all
 from pushgate.bench.crew import Crew, Show, divide
 from pushgate.bench.figures import generator, per, warnings
 from pushgate.bench.options import Address, BenchError, Common, Result
-from pushgate.bench.payload import PushRequest, padding_for
+from pushgate.bench.payload import EVERYONE, PushRequest, padding_for
 
 _QUIET = 5.0  # seconds without a message after which the missing ones are given up
 _REST = 0.3  # seconds between two rounds, for the server to finish what it does behind a push
@@ -17,7 +17,7 @@ _REST = 0.3  # seconds between two rounds, for the server to finish what it does
 def bench_broadcast(common: Common, connections: int, rounds: int, size: int, show: Show | None = None) -> Result:
     """Push a message of a `size`-byte frame to everyone `rounds` times over `connections`; raises BenchError."""
     shares = divide(common, connections)
-    request = PushRequest(common.target.api, common.target.api_key, None, padding_for(size))
+    request = PushRequest(common.target.api, common.target.api_key, EVERYONE, padding_for(size))
     with Crew(common, shares) as crew:
         open_all(crew, common, connections, show)
         each: list[dict[str, object]] = []

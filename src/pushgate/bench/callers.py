@@ -14,7 +14,7 @@ from time import monotonic_ns
 
 from pushgate.bench.histogram import Histogram
 from pushgate.bench.options import Address
-from pushgate.bench.payload import PushRequest
+from pushgate.bench.payload import Ids, PushRequest
 
 _BATCH = 512
 _BUFFER = 64 * 1024
@@ -24,8 +24,8 @@ _GRACE_NS = 1_000_000_000  # calls of an open loop that are due, but were not ma
 class Callers:
     """Calls the API, counts answers by status, and knows how many pushes to each user were accepted."""
 
-    def __init__(self, address: Address, requests: list[PushRequest], room: int) -> None:
-        """`requests`: one a user, used in turn; `room`: the highest descriptor plus one."""
+    def __init__(self, address: Address, requests: list[PushRequest], room: int, ids: Ids | None = None) -> None:
+        """`requests`: one a user, used in turn; `room`: the highest descriptor plus one; `ids`: of reliable pushes."""
         self.epoll = select.epoll()
         self.accepted = array("Q", bytes(8 * len(requests)))  # by user
         self.answered = 0
@@ -36,6 +36,7 @@ class Callers:
         self.last_ns = 0  # the last answer
         self._address = address
         self._requests = requests
+        self._ids = ids
         self._turn = 0
         self._user = array("I", bytes(4 * room))  # by descriptor: the user pushed to
         self._since = array("Q", bytes(8 * room))  # by descriptor: when the call was made, or due; 0: no call
@@ -136,7 +137,8 @@ class Callers:
         self._user[fd] = user
         self._since[fd] = since
         self.waiting += 1
-        request = self._requests[user].at(since)
+        push = self._requests[user]
+        request = push.at(since) if self._ids is None else push.at(since, self._ids.fresh())
         try:
             sent = os.write(fd, request)
         except OSError as error:

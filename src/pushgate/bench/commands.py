@@ -1,20 +1,41 @@
 """The command line of `pushgate bench`: options in, a Result out. Heavy imports wait until a command runs."""
 
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pushgate.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pushgate.bench.options import Common, Result
-
-KeyReader = Callable[[Path], tuple[str, str] | None]
-"""Returns the API key and the token secret that a data directory holds. `ctx.obj` is one: this room does not
-know the node's files."""
+from pushgate.bench.flags import (
+    API,
+    DATA_DIR,
+    URL,
+    AckEvery,
+    Api,
+    ApiKey,
+    AsJson,
+    Bare,
+    CallerCount,
+    Connections,
+    DataDir,
+    Duration,
+    PerUser,
+    Pin,
+    Processes,
+    Rate,
+    Secret,
+    ServerPid,
+    Size,
+    Sources,
+    Timeout,
+    Unused,
+    Url,
+    Users,
+    Window,
+    check_pin,
+    finish,
+    make_common,
+    tune,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,58 +43,17 @@ app = typer.Typer(
     as you say. Figures are the server's only while the generator is not the bottleneck, which it tells.""",
 )
 
-_WHERE = "Where"
-_HOW = "How"
-
-Url = Annotated[str, typer.Option(envvar="PUSHGATE_URL", help="The WebSocket endpoint.", rich_help_panel=_WHERE)]
-Api = Annotated[str, typer.Option(help="The HTTP API.", rich_help_panel=_WHERE)]
-ApiKey = Annotated[
-    str, typer.Option(envvar="PUSHGATE_API_KEY", help="Default: the data directory's.", rich_help_panel=_WHERE)
-]
-Secret = Annotated[
-    str, typer.Option(help="Signs the client tokens (HS256). Default: the data directory's.", rich_help_panel=_WHERE)
-]
-DataDir = Annotated[Path, typer.Option(help="Where the node keeps its keys.", rich_help_panel=_WHERE)]
-ServerPid = Annotated[
-    list[int] | None, typer.Option(help="Watch this process and its descendants; repeatable.", rich_help_panel=_WHERE)
-]
-PerUser = Annotated[int, typer.Option(min=1, help="Connections of one user.", rich_help_panel=_HOW)]
-Window = Annotated[int, typer.Option(min=1, help="Handshakes in flight.", rich_help_panel=_HOW)]
-Processes = Annotated[
-    int, typer.Option(min=1, help="Generator processes; more are used when files run out.", rich_help_panel=_HOW)
-]
-Sources = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=16_000_000,
-        help="Addresses to connect from, when that is to loopback; 0: one for every 50 connections.",
-        rich_help_panel=_HOW,
-    ),
-]
-Pin = Annotated[int | None, typer.Option(help="The one CPU that the generator may use.", rich_help_panel=_HOW)]
-Bare = Annotated[bool, typer.Option("--bare", help="Any WebSocket server: expect no welcome.", rich_help_panel=_HOW)]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for a handshake or a call.", rich_help_panel=_HOW)]
-Size = Annotated[int, typer.Option(min=1, max=65536, help="Bytes of a message's whole WebSocket frame.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
-Unused = Annotated[str, typer.Option(hidden=True)]  # so that all benches take the same options
-Connections = Annotated[int, typer.Argument(min=1, help="Connections to open.")]
-
-_URL = "ws://127.0.0.1:8000/ws"
-_API = "http://127.0.0.1:8001"
-_DATA_DIR = Path("pushgate-data")
-
 
 @app.command()
 def connect(
     ctx: typer.Context,
     connections: Connections,
     hold: Annotated[float, typer.Option(min=0, help="Seconds to hold them, answering pings.")] = 5.0,
-    url: Url = _URL,
-    api: Unused = _API,
+    url: Url = URL,
+    api: Unused = API,
     api_key: Unused = "-",
     token_secret: Secret = "",
-    data_dir: DataDir = _DATA_DIR,
+    data_dir: DataDir = DATA_DIR,
     server_pid: ServerPid = None,
     per_user: PerUser = 1,
     window: Window = 256,
@@ -81,6 +61,7 @@ def connect(
     sources: Sources = 0,
     pin: Pin = None,
     bare: Bare = False,
+    devices: Annotated[bool, typer.Option("--devices", help="Each is a device with an inbox.")] = False,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
 ) -> None:
@@ -88,11 +69,12 @@ def connect(
     from pushgate.bench.connect import bench_connect
     from pushgate.bench.report import progress
 
-    common = _common(ctx, url, api, api_key, token_secret, data_dir)
-    common = _tune(common, connections, per_user, window, processes, sources, pin, server_pid, bare, timeout)
+    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
+    ack_every = 0.1 if devices else None
+    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, bare, timeout, ack_every)
     with progress("connect") as show:
         result = bench_connect(common, connections, hold, show)
-    _finish(result, as_json)
+    finish(result, as_json)
 
 
 @app.command()
@@ -101,11 +83,11 @@ def broadcast(
     connections: Connections,
     rounds: Annotated[int, typer.Option(min=1, help="Pushes to everyone.")] = 5,
     size: Size = 100,
-    url: Url = _URL,
-    api: Api = _API,
+    url: Url = URL,
+    api: Api = API,
     api_key: ApiKey = "",
     token_secret: Secret = "",
-    data_dir: DataDir = _DATA_DIR,
+    data_dir: DataDir = DATA_DIR,
     server_pid: ServerPid = None,
     per_user: PerUser = 1,
     window: Window = 256,
@@ -119,29 +101,27 @@ def broadcast(
     from pushgate.bench.broadcast import bench_broadcast
     from pushgate.bench.report import progress
 
-    common = _common(ctx, url, api, api_key, token_secret, data_dir)
-    common = _tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
+    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
+    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
     with progress("broadcast") as show:
         result = bench_broadcast(common, connections, rounds, size, show)
-    _finish(result, as_json)
+    finish(result, as_json)
 
 
 @app.command()
 def push(
     ctx: typer.Context,
-    users: Annotated[int, typer.Option(min=1, help="Users pushed to, in turn.")] = 100,
-    callers: Annotated[int, typer.Option(min=1, help="Concurrent keep-alive HTTP callers.")] = 600,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long to push.")] = 10.0,
-    rate: Annotated[
-        float, typer.Option(min=0, help="Pushes a second at fixed instants; 0: as fast as answered.")
-    ] = 0.0,
+    users: Users = 100,
+    callers: CallerCount = 600,
+    seconds: Duration = 10.0,
+    rate: Rate = 0.0,
     idle: Annotated[int, typer.Option(min=0, help="More connections, held beside.")] = 0,
     size: Size = 100,
-    url: Url = _URL,
-    api: Api = _API,
+    url: Url = URL,
+    api: Api = API,
     api_key: ApiKey = "",
     token_secret: Secret = "",
-    data_dir: DataDir = _DATA_DIR,
+    data_dir: DataDir = DATA_DIR,
     server_pid: ServerPid = None,
     per_user: PerUser = 10,
     window: Window = 256,
@@ -160,12 +140,86 @@ def push(
     from pushgate.bench.push import bench_push
     from pushgate.bench.report import progress
 
-    common = _common(ctx, url, api, api_key, token_secret, data_dir)
+    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
     connections = users * per_user + idle
-    common = _tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
+    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
     with progress("push") as show:
         result = bench_push(common, users, Calls(callers, seconds, size, rate), idle, show)
-    _finish(result, as_json)
+    finish(result, as_json)
+
+
+@app.command()
+def reliable(
+    ctx: typer.Context,
+    users: Users = 100,
+    callers: CallerCount = 600,
+    seconds: Duration = 10.0,
+    rate: Rate = 0.0,
+    ack_every: AckEvery = 0.1,
+    url: Url = URL,
+    api: Api = API,
+    api_key: ApiKey = "",
+    token_secret: Secret = "",
+    data_dir: DataDir = DATA_DIR,
+    server_pid: ServerPid = None,
+    per_user: PerUser = 10,
+    window: Window = 256,
+    processes: Processes = 1,
+    sources: Sources = 0,
+    pin: Pin = None,
+    timeout: Timeout = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Push reliably to users whose connections are devices that acknowledge: as `push`, with an inbox between.
+
+    Messages are as small as they can be; frame_bytes tells.
+    """
+    from pushgate.bench.options import Calls
+    from pushgate.bench.push import bench_push
+    from pushgate.bench.report import progress
+
+    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
+    connections = users * per_user
+    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout, ack_every)
+    with progress("reliable") as show:
+        result = bench_push(common, users, Calls(callers, seconds, 0, rate), 0, show)
+    finish(result, as_json)
+
+
+@app.command()
+def resume(
+    ctx: typer.Context,
+    connections: Connections,
+    missed: Annotated[int, typer.Option(min=1, max=200, help="Messages that each device misses.")] = 3,
+    everyone: Annotated[bool, typer.Option("--everyone", help="They are to everyone, not to each user.")] = False,
+    kill: Annotated[
+        list[int] | None,
+        typer.Option(help="Kill -9 this process (a worker, say) for it; repeatable. Default: cut all connections."),
+    ] = None,
+    ack_every: AckEvery = 0.1,
+    url: Url = URL,
+    api: Api = API,
+    api_key: ApiKey = "",
+    token_secret: Secret = "",
+    data_dir: DataDir = DATA_DIR,
+    server_pid: ServerPid = None,
+    per_user: PerUser = 1,
+    window: Window = 1024,
+    processes: Processes = 1,
+    sources: Sources = 0,
+    pin: Pin = None,
+    timeout: Timeout = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Have devices miss messages and come back all at once: time until every one has what it missed."""
+    from pushgate.bench.report import progress
+    from pushgate.bench.resume import bench_resume
+
+    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
+    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout, ack_every)
+    with progress("resume") as show:
+        result = bench_resume(common, connections, missed, everyone, tuple(kill or ()), show)
+    finish(result, as_json)
 
 
 @app.command()
@@ -173,7 +227,7 @@ def hostile(
     rate: Annotated[float, typer.Option(min=1, help="Handshakes a second, at fixed instants.")] = 2000.0,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
     sources: Annotated[int, typer.Option(min=1, max=16_000_000, help="Addresses to come from.")] = 50,
-    url: Url = _URL,
+    url: Url = URL,
     pin: Pin = None,
     as_json: AsJson = False,
 ) -> None:
@@ -184,62 +238,7 @@ def hostile(
     from pushgate.bench.hostile import bench_hostile
     from pushgate.bench.options import Address
 
-    _check_pin(pin)
+    check_pin(pin)
     if pin is not None:
         os.sched_setaffinity(0, {pin})
-    _finish(bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)
-
-
-def _common(ctx: typer.Context, url: str, api: str, api_key: str, secret: str, data_dir: Path) -> "Common":
-    from pushgate.bench.options import Address, Common, Target
-
-    if not (api_key and secret):
-        reader: KeyReader = ctx.obj
-        keys = reader(data_dir)
-        if keys is None:
-            raise ConfigError(f"no keys in {data_dir}: give --api-key and --token-secret, or the node's --data-dir")
-        api_key, secret = api_key or keys[0], secret or keys[1]
-    return Common(Target(Address.parse(url, "ws"), Address.parse(api, "http"), api_key, secret.encode()))
-
-
-def _tune(
-    common: "Common",
-    connections: int,
-    per_user: int,
-    window: int,
-    processes: int,
-    sources: int,
-    pin: int | None,
-    server_pids: list[int] | None,
-    bare: bool,
-    timeout: float,
-) -> "Common":
-    from dataclasses import replace
-
-    from pushgate.bench.options import sources_for
-
-    _check_pin(pin)
-    return replace(
-        common,
-        per_user=per_user,
-        window=window,
-        processes=processes,
-        sources=sources or sources_for(connections),
-        pin=pin,
-        server_pids=tuple(server_pids or ()),
-        bare=bare,
-        timeout=timeout,
-    )
-
-
-def _check_pin(pin: int | None) -> None:
-    if pin is not None and pin not in os.sched_getaffinity(0):
-        raise ConfigError(f"--pin {pin}: expected one of the CPUs {sorted(os.sched_getaffinity(0))}")
-
-
-def _finish(result: "Result", as_json: bool) -> None:
-    from pushgate.bench.report import write
-
-    write(result, as_json)
-    if not result.ok:
-        raise typer.Exit(1)
+    finish(bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)

@@ -17,7 +17,7 @@ Show = Callable[[Progress], None]
 """Is given the summed progress a few times a second."""
 
 
-def divide(common: Common, connections: int, idle: int = 0, calls: Calls | None = None) -> list[Share]:
+def divide(common: Common, connections: int, idle: int = 0, calls: Calls | None = None, missed: int = 0) -> list[Share]:
     """Share the work out over `common.processes`, or more where one may not open so many files.
 
     A user's connections stay together. Raises BenchError when one user has more than a process may hold.
@@ -37,7 +37,7 @@ def divide(common: Common, connections: int, idle: int = 0, calls: Calls | None 
         count = min(part * per_user, connections - first_user * per_user)
         own_idle = _part(idle, index, processes)
         own = calls and Calls(_part(callers, index, processes), calls.seconds, calls.size, calls.rate / processes)
-        shares.append(Share(first, first_user, count, own_idle, own))
+        shares.append(Share(first, first_user, count, own_idle, own, missed))
         first += count + own_idle
         first_user += part
     return shares

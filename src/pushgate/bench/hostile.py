@@ -12,9 +12,8 @@ from errno import errorcode
 
 from pushgate.bench.figures import BUSY, per
 from pushgate.bench.histogram import Histogram
-from pushgate.bench.options import Address, Result
+from pushgate.bench.options import Address, Result, source_address
 from pushgate.bench.payload import upgrade_request
-from pushgate.bench.swarm import source_address
 from pushgate.bench.tokens import sign
 from pushgate.errors import ConfigError
 

@@ -60,7 +60,9 @@ class Common:
     is the least number of generator processes: there are more when files would not suffice. Connections to
     loopback come from so many `sources`, 127.0.0.2 and on, in turn. `pin` is the only CPU that the generator may
     use. `bare` takes any WebSocket server: a connection counts from its 101 answer, without a `welcome`. `timeout`
-    bounds, in seconds, a handshake, a call and the wait for a last message.
+    bounds, in seconds, a handshake, a call and the wait for a last message. With `devices` each connection is a
+    device with an inbox, of a name of 36 characters, pushes are reliable, and a device acknowledges what it got every
+    `ack_every` seconds.
     """
 
     target: Target
@@ -72,11 +74,19 @@ class Common:
     server_pids: tuple[int, ...] = ()
     bare: bool = False
     timeout: float = 30.0
+    devices: bool = False
+    ack_every: float = 0.1
 
 
 def sources_for(connections: int) -> int:
     """How many sources keep a bench clear of what a gateway takes of one address: 50 connections for each."""
     return -(-connections // 50)
+
+
+def source_address(number: int) -> str:
+    """The address of a source: the first is 127.0.0.2."""
+    number += 2
+    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,7 @@ class Calls:
 @dataclass(frozen=True, slots=True)
 class Share:
     """One process's part: `count` connections, then `idle` ones of users whom nobody pushes to; and its `calls`.
+    `missed` is how many messages each device of `bench resume` misses.
 
     `first` is the number of its first connection among all, `first_user` that of its first user: its j-th
     connection stands for user `u<first_user + j // per_user>`. No user is shared between processes that call.
@@ -107,6 +118,7 @@ class Share:
     count: int
     idle: int = 0
     calls: Calls | None = None
+    missed: int = 0
 
 
 @dataclass(slots=True)

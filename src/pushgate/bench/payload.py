@@ -5,6 +5,10 @@ as a number would be more than JSON carries safely. The time is of the monotonic
 machine share and nobody sets.
 """
 
+import os
+from collections.abc import Iterable
+from itertools import count
+
 from pushgate.bench.options import Address
 from pushgate.messages.json_codec import encode_push
 from pushgate.messages.push import Push
@@ -16,7 +20,8 @@ MARK = b"t="
 DIGITS = 19
 """How many digits the time has, always."""
 
-_ID = "b"  # passed through by a live push; short, so that small frames can be had
+_ID = b"b"  # passed through by a live push; short, so that small frames can be had
+_ID_SIZE = 12
 _EVENT = "bench"
 
 
@@ -34,33 +39,61 @@ def padding_for(size: int) -> int:
 
 def _frame_size(padding: int) -> int:
     data = b'"%b%b%b"' % (MARK, b"0" * DIGITS, b"." * padding)
-    push = Push("default", None, _ID, _EVENT, 1_700_000_000_000, data)
+    push = Push("default", None, _ID.decode(), _EVENT, 1_700_000_000_000, data)
     return len(encode_frame(TEXT, encode_push(push)))
 
 
-def upgrade_request(address: Address, token: bytes) -> bytes:
-    """The whole request that opens a WebSocket with this token."""
+def upgrade_request(address: Address, token: bytes, device: str | None = None) -> bytes:
+    """The whole request that opens a WebSocket with this token; that of a device, which gets what comes from now on."""
+    inbox = b"" if device is None else b"&device=%b&from=now" % device.encode()
     return (
-        b"GET %b?token=%b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET %b?token=%b%b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ) % (address.path.encode() or b"/", token, address.host.encode())
+    ) % (address.path.encode() or b"/", token, inbox, address.host.encode())
+
+
+EVERYONE = '"everyone":true'
+"""The target of a push to everyone."""
+
+
+def one_user(name: str) -> str:
+    """The target of a push to one user."""
+    return f'"user":"{name}"'
+
+
+def many_users(numbers: Iterable[int]) -> str:
+    """The target of a push to the users of these numbers."""
+    return '"users":[{}]'.format(",".join(f'"u{number}"' for number in numbers))
 
 
 class PushRequest:
-    """A push to one user, or to everyone, as a whole HTTP request in two halves around the time."""
+    """A push to a target (`one_user` and the like) as a whole HTTP request in pieces around its id and the time."""
 
-    __slots__ = ("head", "tail")
+    __slots__ = ("head", "middle", "tail")
 
-    def __init__(self, api: Address, api_key: str, user: str | None, padding: int) -> None:
-        target = f'"user":"{user}"' if user is not None else '"everyone":true'
-        before = f'{{{target},"id":"{_ID}","event":"{_EVENT}","data":"'.encode() + MARK
+    def __init__(self, api: Address, api_key: str, target: str, padding: int, reliable: bool = False) -> None:
+        qos = ',"qos":"reliable","ttl":600' if reliable else ""
+        before = f'{{{target}{qos},"id":"'.encode()
+        self.middle = f'","event":"{_EVENT}","data":"'.encode() + MARK
         self.tail = b"." * padding + b'"}'
-        size = len(before) + DIGITS + len(self.tail)
+        size = len(before) + (_ID_SIZE if reliable else len(_ID)) + len(self.middle) + DIGITS + len(self.tail)
         self.head = (
             f"POST {api.path.rstrip('/')}/v1/push HTTP/1.1\r\nHost: {api.host}\r\nAuthorization: Bearer {api_key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
         ).encode() + before
 
-    def at(self, nanoseconds: int) -> bytes:
-        """The request's bytes with this time in its data."""
-        return b"%b%019d%b" % (self.head, nanoseconds, self.tail)
+    def at(self, nanoseconds: int, own_id: bytes = _ID) -> bytes:
+        """The request's bytes with this time in its data; a reliable one has an id of its own, of `Ids`."""
+        return b"%b%b%b%019d%b" % (self.head, own_id, self.middle, nanoseconds, self.tail)
+
+
+class Ids:
+    """Ids of reliable pushes, each new: a gateway takes an id once."""
+
+    def __init__(self) -> None:
+        self._run = os.urandom(3).hex().encode()
+        self._numbers = count()
+
+    def fresh(self) -> bytes:
+        """Return the next."""
+        return b"%b%06x" % (self._run, next(self._numbers) & 0xFFFFFF)

@@ -8,7 +8,10 @@ from pushgate.bench.options import Calls, Common, Result
 
 
 def bench_push(common: Common, users: int, calls: Calls, idle: int = 0, show: Show | None = None) -> Result:
-    """Let `calls` go to `users`, each of `common.per_user` connections, beside `idle` more; raises BenchError."""
+    """Let `calls` go to `users`, each of `common.per_user` connections, beside `idle` more; raises BenchError.
+
+    With `common.devices` the pushes are reliable and every connection acknowledges what it gets.
+    """
     connections = users * common.per_user
     shares = divide(common, connections, idle, calls)
     with Crew(common, shares) as crew:
@@ -21,7 +24,7 @@ def bench_push(common: Common, users: int, calls: Calls, idle: int = 0, show: Sh
         totals = crew.totals()
     took = (totals.call_last_ns - totals.call_first_ns) / 1e9 if totals.calls.count else 0.0
     figures: dict[str, object] = {
-        "bench": "push",
+        "bench": "reliable" if common.devices else "push",
         "users": users,
         "per_user": common.per_user,
         "idle": idle,
@@ -41,6 +44,8 @@ def bench_push(common: Common, users: int, calls: Calls, idle: int = 0, show: Sh
         "missing": totals.missing,
         "surplus": totals.surplus,
     }
+    if common.devices:
+        figures |= {"acknowledgements": totals.acknowledgements, "again": totals.again}
     if common.server_pids:
         figures["server"] = {"cpu_us_per_push": per(cpu * 1e6, totals.accepted, 2), "cpu_s": round(cpu, 2)}
     figures["generator"] = generator(totals, len(shares), crew.busiest)

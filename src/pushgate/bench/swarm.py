@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from errno import errorcode
 from time import monotonic_ns
 
+from pushgate.bench.devices import Devices
 from pushgate.bench.histogram import Histogram
-from pushgate.bench.options import Address
+from pushgate.bench.options import Address, source_address
 from pushgate.bench.payload import DIGITS, MARK
 
 # Where a descriptor is in its life. OPEN promises that nothing of an unfinished frame is kept for it.
@@ -29,8 +30,18 @@ _TEXT, _BINARY, _CLOSE, _PING = 0x81, 0x82, 0x88, 0x89
 class Swarm:
     """Opens connections with prepared requests, answers pings, and counts every marked message that arrives."""
 
-    def __init__(self, address: Address, room: int, first: int, sources: int, window: int, bare: bool) -> None:
-        """`room`: the highest descriptor plus one; `first`: number of the first connection, for source addresses."""
+    def __init__(
+        self,
+        address: Address,
+        room: int,
+        first: int,
+        sources: int,
+        window: int,
+        bare: bool,
+        devices: Devices | None = None,
+    ) -> None:
+        """`room`: the highest descriptor plus one; `first`: number of the first connection, for source addresses.
+        With `devices` every connection stands for one."""
         self.epoll = select.epoll()
         self.room = room
         self.opened = 0
@@ -51,23 +62,35 @@ class Swarm:
         self._window = window
         self._bare = bare
         self._state = bytearray(room)
-        self._requests: list[bytes] = []  # the next to send stands last
-        self._started = 0
+        self._devices = devices
+        self._requests: list[bytes] = []  # by connection
+        self._waiting: list[int] = []  # connections to open: the next stands last
+        self._persistent = False
+        self._refused: list[int] = []  # and to open anew after a pause
         self._flying: dict[int, int] = {}  # descriptor to the time of its first byte, while in the handshake
         self._held: dict[int, bytes] = {}  # an unsent request, or what came of an unfinished frame
         self._buffer = bytearray(_BUFFER)
         self._into = (self._buffer,)
 
     def open(self, requests: list[bytes]) -> None:
-        """Open a connection for each request, in order, as `step` is called; takes the list over."""
-        requests.reverse()
+        """Open a connection for each request, in order, as `step` is called."""
         self._requests = requests
+        self._waiting = list(range(len(requests) - 1, -1, -1))
         self.first_ns = monotonic_ns()
+
+    def persist(self) -> None:
+        """From now on open what is lost at once anew, and what is refused after a pause."""
+        self._persistent = True
+
+    def cut(self) -> None:
+        """Let go of every connection that is open."""
+        for fd in list(self.live()):
+            self._gone(fd, "cut")
 
     @property
     def settled(self) -> bool:
         """Whether every connection asked for has opened or failed."""
-        return not self._requests and not self._flying
+        return not self._waiting and not self._flying
 
     def watch(self, fd: int) -> None:
         """Let `step` return early, and say so, when this descriptor can be read."""
@@ -83,10 +106,11 @@ class Swarm:
 
         Returns whether a watched descriptor can be read.
         """
-        while self._requests and len(self._flying) < self._window:
-            self._connect(self._requests.pop())
+        while self._waiting and len(self._flying) < self._window:
+            self._connect(self._waiting.pop())
         watched = False
         state, got, buffer, into = self._state, self.got, self._buffer, self._into
+        devices, number = self._devices, self.number
         find, readv, clock, note = buffer.find, os.readv, monotonic_ns, self.latencies.add
         messages = received = 0
         for fd, _ in self.epoll.poll(timeout, _BATCH):
@@ -107,6 +131,8 @@ class Swarm:
             if state[fd] == OPEN and size == buffer[1] + 2 < 128 and buffer[0] == _TEXT:
                 at = find(MARK, 2, size) + 2
                 if at > 2:
+                    if devices is not None and not devices.take(fd, number[fd], buffer, at, size):
+                        continue
                     now = clock()
                     note((now - int(buffer[at : at + DIGITS])) // 1000)
                     messages += 1
@@ -121,7 +147,9 @@ class Swarm:
         return watched
 
     def expire(self, timeout: float) -> None:
-        """Give up the handshakes that have taken more than `timeout` seconds."""
+        """Give up the handshakes that have taken more than `timeout` seconds; called a few times a second."""
+        self._waiting += self._refused
+        self._refused.clear()
         before = monotonic_ns() - int(timeout * 1e9)
         for fd in [fd for fd, start in self._flying.items() if start < before]:
             self._gone(fd, "timeout")
@@ -134,9 +162,8 @@ class Swarm:
                 self._state[fd] = NONE
         self.epoll.close()
 
-    def _connect(self, request: bytes) -> None:
-        number = self._started
-        self._started += 1
+    def _connect(self, number: int) -> None:
+        request = self._requests[number]
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as new:
                 if self._address.ip.startswith("127."):
@@ -149,6 +176,8 @@ class Swarm:
                 fd = new.detach()
         except OSError as error:
             self.failures[_name(error)] += 1
+            if self._persistent:
+                self._refused.append(number)
             return
         self.number[fd] = number
         self.got[fd] = 0
@@ -228,7 +257,8 @@ class Swarm:
                 self._welcome(fd)
             return
         at = data.find(MARK, start, end) + 2
-        if at > 2:
+        devices = self._devices
+        if at > 2 and (devices is None or devices.take(fd, self.number[fd], data, at, end)):
             now = monotonic_ns()
             self.latencies.add((now - int(data[at : at + DIGITS])) // 1000)
             self.messages += 1
@@ -249,21 +279,21 @@ class Swarm:
             pass  # the next read says what is the matter, if anything is
 
     def _gone(self, fd: int, why: str) -> None:
+        again = self._refused
         if self._state[fd] in (OPEN, PARTIAL):
             self.lost[why] += 1
+            again = self._waiting
         else:
             self.failures[why] += 1
             self._flying.pop(fd, None)
+        if self._persistent:
+            again.append(self.number[fd])
+        if self._devices is not None:
+            self._devices.leave(fd)
         self._held.pop(fd, None)
         self._state[fd] = NONE
         self.number[fd] = -1
         os.close(fd)
-
-
-def source_address(number: int) -> str:
-    """The address of a source: the first is 127.0.0.2."""
-    number += 2
-    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
 
 
 def _name(error: OSError) -> str:

@@ -6,6 +6,19 @@ from typing import NamedTuple
 
 from pushgate.bench.histogram import Histogram
 
+_SUMS = (
+    "opened",
+    "messages",
+    "received",
+    "accepted",
+    "expected",
+    "missing",
+    "surplus",
+    "again",
+    "acknowledgements",
+    "cpu",
+)
+
 
 class Progress(NamedTuple):
     """How far a process is. `done`: its present phase is over. Times are ns of the monotonic clock, `cpu` seconds."""
@@ -42,11 +55,13 @@ class Totals:
     expected: int = 0
     missing: int = 0
     surplus: int = 0
+    again: int = 0
+    acknowledgements: int = 0
     cpu: float = 0.0
 
     def merge(self, other: "Totals") -> None:
         """Add another process's totals."""
-        for name in ("opened", "messages", "received", "accepted", "expected", "missing", "surplus", "cpu"):
+        for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("failures", "lost", "errors"):
             getattr(self, name).update(getattr(other, name))

@@ -1,8 +1,10 @@
 """One generator process: a swarm of connections and perhaps callers, obeying commands that come through a pipe.
 
-`connect` opens the connections; `round` marks the start of a push to everyone; `call` starts the callers; `report`
-asks for the totals; `end`, or the other end's end, ends it. Each command is answered with a Progress, and so is the
-end of each phase, and one goes out a few times a second for whoever watches.
+`connect` opens the connections; `round` marks the start of a push to everyone; `call` starts the callers; `deaf` has
+devices miss what comes, and is over when each has missed its share; with `resume` they come back for it when they are
+cut off, and with `cut` they are cut off as well; `report` asks for the totals; `end`, or the other end's end, ends it.
+Each command is answered with a Progress, and so is the end of each phase, and one goes out a few times a second for
+whoever watches.
 """
 
 import gc
@@ -12,8 +14,9 @@ import time
 from multiprocessing.connection import Connection
 
 from pushgate.bench.callers import Callers
+from pushgate.bench.devices import Devices
 from pushgate.bench.options import SPARE_FILES, Common, Share
-from pushgate.bench.payload import PushRequest, padding_for, upgrade_request
+from pushgate.bench.payload import Ids, PushRequest, one_user, padding_for, upgrade_request
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Progress, Totals
@@ -34,7 +37,9 @@ class Worker:
         callers = share.calls.callers if share.calls else 0
         # Descriptors are given out from the lowest free one, so none will be higher than this.
         room = share.count + share.idle + callers + SPARE_FILES + max(map(int, os.listdir("/proc/self/fd")))
-        self._swarm = Swarm(common.target.clients, room, share.first, common.sources, window, common.bare)
+        self._devices = Devices(share.count + share.idle, common.ack_every) if common.devices else None
+        clients = common.target.clients
+        self._swarm = Swarm(clients, room, share.first, common.sources, window, common.bare, self._devices)
         self._swarm.watch(pipe.fileno())
         self._requests = self._upgrades()
         self._callers: Callers | None = None
@@ -57,6 +62,8 @@ class Worker:
                 break
             if self._callers:
                 self._callers.step()
+            if self._devices:
+                self._devices.acknowledge()
             now = time.monotonic_ns()
             if now >= tick or (not self._told and self._done(now)):
                 self._told = self._done(now)
@@ -74,16 +81,22 @@ class Worker:
         users = [f"u{share.first_user + index // self._common.per_user}" for index in range(share.count)]
         users += [f"idle{share.first + index}" for index in range(share.idle)]
         signed = (sign(target.token_secret, user, target.tenant, expires) for user in users)
-        return [upgrade_request(target.clients, token) for token in signed]
+        if not self._common.devices:
+            return [upgrade_request(target.clients, token) for token in signed]
+        run = os.urandom(8).hex()
+        return [upgrade_request(target.clients, token, f"{run}-{number:019d}") for number, token in enumerate(signed)]
 
     def _make_callers(self, room: int, size: int) -> Callers:
         target, share = self._common.target, self._share
-        padding = padding_for(size)
+        padding, reliable = padding_for(size), self._common.devices
         names = (f"u{share.first_user + index}" for index in range(share.count // self._common.per_user))
-        return Callers(target.api, [PushRequest(target.api, target.api_key, name, padding) for name in names], room)
+        requests = [PushRequest(target.api, target.api_key, one_user(name), padding, reliable) for name in names]
+        return Callers(target.api, requests, room, Ids() if reliable else None)
 
     def _wait(self) -> float:
         """How long `step` may wait. An open loop needs it finer than the milliseconds of epoll."""
+        if self._devices and not (self._share.calls and self._share.calls.rate):
+            return min(max(self._common.ack_every, 0.001), _TICK_NS / 1e9)
         if not self._callers or self._phase != "call" or (pause := self._callers.pause()) > _TICK_NS / 1e9:
             return _TICK_NS / 1e9
         select.select((self._swarm.epoll,), (), (), pause)
@@ -105,9 +118,17 @@ class Worker:
         self._told = False
         if command == "connect":
             self._swarm.open(self._requests)
-            self._requests = []
         elif command == "round":
             self._goal = self._swarm.messages + sum(1 for _ in self._swarm.live())
+        elif command == "deaf" and self._devices:
+            self._devices.deaf = True
+            self._goal = self._share.missed * sum(1 for _ in self._swarm.live())
+        elif command in ("resume", "cut") and self._devices:
+            self._devices.deaf = False
+            self._goal += self._swarm.messages
+            self._swarm.persist()
+            if command == "cut":
+                self._swarm.cut()
         elif command == "call" and self._callers and self._share.calls:
             self._callers.connect(self._share.calls.callers)
             self._callers.start(self._share.calls.seconds, self._share.calls.rate)
@@ -118,7 +139,9 @@ class Worker:
         """Whether the present phase is over."""
         if self._phase == "connect":
             return self._swarm.settled
-        if self._phase == "round":
+        if self._phase == "deaf" and self._devices:
+            return self._devices.ignored >= self._goal
+        if self._phase in ("round", "resume", "cut"):
             return self._swarm.messages >= self._goal
         callers = self._callers
         if not callers or callers.calling:
@@ -167,6 +190,8 @@ class Worker:
             totals.calls = callers.latencies
             totals.call_first_ns, totals.call_last_ns = callers.first_ns, callers.last_ns
             self._compare(totals, callers)
+        if self._devices:
+            totals.again, totals.acknowledgements = self._devices.again, self._devices.acknowledgements
         return totals
 
     def _compare(self, totals: Totals, callers: Callers) -> None:
