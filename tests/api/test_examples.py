@@ -30,7 +30,7 @@ def paste(
     """Call as the page's curl line does."""
     query: list[str] = []
     for each in operation.get("parameters", ()):
-        value = instead.get(each["name"], each.get("example", ""))
+        value = str(instead.get(each["name"], each.get("example", "")))
         if each["in"] == "path":
             path = path.replace(f"{{{each['name']}}}", quote(value, safe=""))
         elif value:

@@ -52,7 +52,9 @@ def demo_routes(push_key: str, clients_port: int, clients_tls: bool) -> list[Con
 
     assets = [
         _file("/demo.js", "text/javascript"),
+        _file("/demo_api.js", "text/javascript"),
         _file("/demo_connection.js", "text/javascript"),
+        _file("/demo_device.js", "text/javascript"),
         _file("/demo.css", "text/css"),
     ]
     return [

@@ -21,7 +21,7 @@ class Parameter(NamedTuple):
 
     name: str
     kind: Any
-    example: str | None
+    example: str | int | None
     place: Literal["path", "query"] = "path"
     required: bool = True
 

@@ -34,7 +34,7 @@ RECEIPT = Operation(
         Parameter("id", MessageId, "order-7"),
         Parameter("user", Uid, "alice", "query", required=False),
         Parameter("everyone", Everyone, None, "query", required=False),
-        Parameter("offset", Offset, "1", "query"),
+        Parameter("offset", Offset, 1, "query"),
     ),
     answer_example={
         "id": "order-7",

@@ -1,17 +1,15 @@
 // The demo page: shows its connection and what arrives on it, and pushes through the HTTP API.
 // What comes from outside is written with textContent alone, never as HTML.
 
-import { ApiError, Connection } from "./demo_connection.js";
+import { callApi, fetchToken, readProblem, settings } from "./demo_api.js";
+import { Connection } from "./demo_connection.js";
+import { loadPlace, nameDevice, savePlace } from "./demo_device.js";
 
 const MOST_MESSAGES = 500;
 const MOST_CHARACTERS = 4_000; // of the data of one message
-const API_WAIT = 10_000; // ms
-const TOKEN_TTL = 3_600; // s
 const RECEIPT_PAUSE = 300; // ms
 const RECEIPT_WAIT = 60_000; // ms that a receipt is followed
-const NAME_WAIT = 1_000; // ms until a name that another tab holds is given up
 
-const settings = JSON.parse(document.getElementById("settings").textContent);
 const $ = (id) => document.getElementById(id);
 const MISSED = "Some reliable messages are gone: the gateway's logs are not those of before. What it has comes.";
 const compactSpace = /("(?:\\.|[^"\\])*")|\s+/g; // white space, outside of strings
@@ -26,71 +24,15 @@ const connection = new Connection({
   closes: settings.closes,
   fetchToken,
   device,
-  loadPlace: (uid) => JSON.parse(sessionStorage.getItem(`place of ${uid}`)),
-  savePlace: (uid, place) => sessionStorage.setItem(`place of ${uid}`, JSON.stringify(place)),
+  loadPlace,
+  savePlace,
   onState: showState,
   onMessage: showMessage,
   onAcknowledged: showAcknowledged,
   onError: (error) => showReason(`The gateway did not like a message of this page: ${error.message} (${error.code})`),
 });
 
-// --- The API
-
-async function callApi(path, body) {
-  try {
-    return await fetch(path, {
-      method: body === undefined ? "GET" : "POST",
-      headers: { Authorization: `Bearer ${settings.key}`, "Content-Type": "application/json" },
-      body,
-      signal: AbortSignal.timeout(API_WAIT),
-    });
-  } catch {
-    throw new ApiError(0, "The gateway's HTTP API does not answer.");
-  }
-}
-
-async function fetchToken(uid) {
-  const response = await callApi("/v1/tokens", JSON.stringify({ user: uid, ttl: TOKEN_TTL }));
-  if (!response.ok) {
-    const { text, errors } = await readProblem(response);
-    throw new ApiError(response.status, [text, ...errors].join(" "), Number(response.headers.get("Retry-After")) || 0);
-  }
-  return (await response.json()).token;
-}
-
-/** Return what a failed answer says, in plain words, and a line for each field that is wrong. */
-async function readProblem(response) {
-  if (response.status === 401) {
-    return { text: "The gateway does not know this page's key. Was it started afresh? Reload the page.", errors: [] };
-  }
-  const problem = await response.json().catch(() => ({}));
-  const title = problem.title ?? response.statusText ?? "";
-  const detail = problem.detail ? `${title}: ${problem.detail}` : title;
-  const errors = (problem.errors ?? []).map((error) => `${error.field}: ${error.message}.`);
-  return { text: `${detail} (${response.status}).`.replaceAll("`", ""), errors };
-}
-
 // --- The connection
-
-/** Return this tab's name for itself. It outlives a reload; a copied tab has it too, and takes another. */
-async function nameDevice() {
-  for (;;) {
-    const name = sessionStorage.getItem("device") ?? `tab-${crypto.randomUUID().slice(0, 8)}`;
-    if (await hold(name)) {
-      sessionStorage.setItem("device", name);
-      return name;
-    }
-    sessionStorage.clear();
-  }
-}
-
-/** Hold a name as long as the tab lives; false: another tab has it, and does not let go of it soon. */
-function hold(name) {
-  return new Promise((resolve) => {
-    const keep = () => new Promise(() => resolve(true));
-    navigator.locks.request(name, { signal: AbortSignal.timeout(NAME_WAIT) }, keep).catch(() => resolve(false));
-  });
-}
 
 function showState(state) {
   clearInterval(countdown.timer);

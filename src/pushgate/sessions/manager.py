@@ -107,12 +107,10 @@ class SessionManager:
 
     def find_devices(self, tenant: str) -> Iterator[tuple[int, int]]:
         """Yield what was sent to each device of a tenant on this worker that has an inbox, and what it acknowledged."""
-        known = self._tenants.get(tenant)
-        if known is not None and self.devices is not None:
-            for user in known.users.values():
-                for session in user.channels:
-                    if session.device is not None:
-                        yield self.devices.progress(session)
+        known, devices = self._tenants.get(tenant), self.devices
+        if known is not None and devices is not None:
+            sessions = (session for user in known.users.values() for session in user.channels)
+            yield from (devices.progress(session) for session in sessions if session.device is not None)
 
     def open(self, fd: int, arrival: Arrival) -> ChannelSession | None:
         """Make a session of a descriptor that the poller does not know yet, and greet it.
