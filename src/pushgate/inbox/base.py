@@ -139,7 +139,7 @@ class Inbox(Protocol):
         """Append entries to logs of an opened tenant; returns what became of each, in order.
 
         Those of one log are appended in the order given. Calls made at the same time share what they can (group
-        commit). Never raises for the server's sake: Unknown says so, after ten seconds at most.
+        commit). Never raises for the server's sake: Unknown says so, after fifteen seconds at most.
         """
 
     async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:

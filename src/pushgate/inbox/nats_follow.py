@@ -105,7 +105,8 @@ class Follower:
                 _log.warning("the inbox has begun anew", tenant=self._tenant)
                 self._on_epoch(self._tenant)
             elif last < self._stream.followed and not self._stream.replicated:
-                await self._stream.renew_epoch(link)  # its machine failed: offsets may come to mean other messages
+                _log.error("the inbox has lost messages", tenant=self._tenant)  # its machine failed
+                await self._stream.give_epoch(link)
                 continue
             self.consumer = Consumer(link, self._stream, self._filters, self._take, self._note_hole)
             await self.consumer.open(self._stream.followed)

@@ -83,9 +83,9 @@ class Gets:
     async def look(self, link: NatsLink, subjects: Sequence[str], after: int, limit: int) -> tuple[list[Found], int]:
         """Return the last messages of subjects as far as they are above a sequence, the first `limit` of them and maybe
         more, and up to which sequence that holds. Raises NotYet and TooMany."""
-        stream, looked, up_to = self._stream, list[Found](), 0
+        stream, looked, up_to, at = self._stream, list[Found](), 0, after + 1
         while True:
-            asked = {"multi_last": [stream.root, *subjects], "seq": after + 1, "batch": limit + 1}
+            asked = {"multi_last": [stream.root, *subjects], "seq": at, "batch": limit + 1}
             *messages, end = await self._ask(link, asked, many=True)
             if end.status == 404:  # not even the marker
                 await stream.mark(link)
@@ -98,9 +98,9 @@ class Gets:
             looked += map(_found, messages)
             if not messages or len(looked) > limit or header(end.headers, b"Nats-Num-Pending") == b"0":
                 break
-            after = looked[-1].sequence  # the answer was cut for its size
+            at = looked[-1].sequence + 1  # the answer was cut for its size
         root = stream.root.encode()
-        return [found for found in looked if found.subject != root], up_to
+        return [found for found in looked if found.subject != root and found.sequence > after], up_to
 
     async def walk(self, link: NatsLink, subject: str, after: int, up_to: int, limit: int) -> list[Found]:
         """Return the messages of a subject above `after` and not above `up_to`: the first `limit` of them. Raises

@@ -50,9 +50,13 @@ class Stream:
             info = self._checked(made)
             _log.info("stream made", stream=self.name)
         config = self._checked(info)["config"]
-        if any(config.get(key) != value for key, value in self.wanted.items()):
-            await self._change(link, config)
-        epoch = config["metadata"].get("epoch", "")  # none when it was made by hand
+        if any(config.get(key, False) != value for key, value in self.wanted.items()):  # what is false is left out
+            config = await self._change(link, config)
+        if not config.get("allow_atomic"):
+            raise InboxUnavailable(f"stream {self.name}: NATS 2.12 or newer is needed")
+        if "epoch" not in config.get("metadata", {}):  # made by hand
+            config = await self.give_epoch(link)
+        epoch = config["metadata"]["epoch"]
         if epoch != self.epoch:
             self.epoch = epoch
             self.forget_sequences()
@@ -82,12 +86,11 @@ class Stream:
         self.followed = sequence
         self.note_stored(sequence)
 
-    async def renew_epoch(self, link: NatsLink) -> None:
-        """Give the stream another epoch: it has lost messages."""
+    async def give_epoch(self, link: NatsLink) -> dict[str, Any]:
+        """Give the stream another epoch than it has; returns its settings then."""
         config = self._checked(await self._call(link, "STREAM.INFO"))["config"]
-        config["metadata"]["epoch"] = token_hex(4)
-        self._checked(await self._call(link, "STREAM.UPDATE", config))
-        _log.error("stream has lost messages", stream=self.name)
+        config.setdefault("metadata", {})["epoch"] = token_hex(4)
+        return await self._update(link, config)
 
     async def mark(self, link: NatsLink) -> None:
         """Write the marker anew. A full stream takes none; it has messages to go by then."""
@@ -97,7 +100,7 @@ class Stream:
         if not await answer:
             raise InboxUnavailable(link.reason or "the inbox does not answer")
 
-    async def _change(self, link: NatsLink, config: dict[str, Any]) -> None:
+    async def _change(self, link: NatsLink, config: dict[str, Any]) -> dict[str, Any]:
         wanted = {**config, **self.wanted}
         before, now = config["max_msgs_per_subject"], wanted["max_msgs_per_subject"]
         if 0 < now < (before if before > 0 else now + 1) and await self._has_longer_log(link, now // 2):
@@ -105,7 +108,11 @@ class Stream:
             _log.warning("a lower limit of entries has to wait: there is a log with more than half of it", limit=now)
             wanted["max_msgs_per_subject"] = before
             wanted["discard_new_per_subject"] = config.get("discard_new_per_subject", False)
-        self._checked(await self._call(link, "STREAM.UPDATE", wanted))
+        return await self._update(link, wanted)
+
+    async def _update(self, link: NatsLink, config: dict[str, Any]) -> dict[str, Any]:
+        updated: dict[str, Any] = self._checked(await self._call(link, "STREAM.UPDATE", config))["config"]
+        return updated
 
     async def _has_longer_log(self, link: NatsLink, length: int) -> bool:
         offset = 0

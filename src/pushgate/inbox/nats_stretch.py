@@ -24,14 +24,14 @@ ASKING, FINDING = 3, 24
 """What it costs to ask for a log and to find an entry of it, in messages of the stream that are sent at once."""
 FADING = 0.75
 """What counts of such a cost after each second."""
-LEAST, MOST = 1000, 200_000
+LEAST, MOST = 1000, 100_000
 """Messages of the stream that are sent at once."""
 MOST_BYTES, OVERHEAD = 32 * 1024 * 1024, 200
 """Bytes that are kept, and what an entry takes beside its subject and payload."""
 KEPT = 5.0
 """Seconds that it is kept."""
-PATIENCE = 5.0
-"""Seconds for all of it to arrive."""
+PATIENCE = 3.0
+"""Seconds for it to arrive; the readers wait so long."""
 
 _log = get_logger("inbox")
 
@@ -51,7 +51,6 @@ class Stretch:
         self._epoch = ""
         self._start = self._end = 0
         self._logs: dict[str, list[Found]] = {}
-        self._bytes = 0
 
     def note_asked(self, found: int) -> None:
         """Take note that somebody asked for himself, and what he found."""
@@ -65,9 +64,8 @@ class Stretch:
         if self._stream.replicated or self._subjects.place_of(logs[0]) not in self._places:
             return [], after
         async with self._lock:
-            now = asyncio.get_running_loop().time()
-            await self._reach(link, now, after)
-            if not (now < self._until and self._start <= after < self._end and self._epoch == self._stream.epoch):
+            await self._reach(link, after)
+            if not (self._is_good and self._start <= after < self._end):
                 return [], after
             found: list[Found] = []
             for log in logs:
@@ -85,57 +83,64 @@ class Stretch:
             self._start = self._end = 0
             self._logs = {}
 
-    async def _reach(self, link: NatsLink, now: float, after: int) -> None:
+    @property
+    def _is_good(self) -> bool:
+        return asyncio.get_running_loop().time() < self._until and self._epoch == self._stream.epoch
+
+    async def _reach(self, link: NatsLink, after: int) -> None:
         """Read what lacks for a reader, where that is worth it."""
         allowed, newest = min(int(self._spent), MOST), self._stream.followed
         if allowed < LEAST:
             return
         begin = newest - allowed
-        if now >= self._until or self._epoch != self._stream.epoch:
+        if not self._is_good:
             end = newest
         elif after < self._start:
             end = self._end
         else:
             return
         if begin <= after < end:
-            await self._replay(link, now, max(0, begin - allowed // 4), end)  # others may be a little further behind
+            await self._replay(link, max(0, begin - allowed // 4), end)  # others may be a little further behind
 
-    async def _replay(self, link: NatsLink, now: float, start: int, end: int) -> None:
+    async def _replay(self, link: NatsLink, start: int, end: int) -> None:
         """Have all of it sent: up to the entry that was last followed, or until there is nothing to send. (What the
-        server says of how much is to come is an estimate.)"""
-        self._until, self._epoch = now + KEPT, self._stream.epoch
-        self._start = self._end = self._bytes = 0
-        self._logs = {}
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        server says of how much is to come is an estimate.) What has come is good, also when the rest does not come."""
+        loop = asyncio.get_running_loop()
+        logs: dict[str, list[Found]] = {}
+        reached, size = start, 0
+        done = asyncio.Event()
 
         def take(sequence: int, subject: bytes, headers: bytes, payload: bytes) -> None:
-            if done.done():
+            nonlocal reached, size
+            if done.is_set():
                 return
+            reached = min(sequence, end)
             if sequence <= end:
-                log = self._subjects.log_of(subject)
-                self._logs.setdefault(log, []).append(Found(sequence, subject, b"", payload))
-                self._bytes += len(subject) + len(payload) + OVERHEAD
-            if sequence >= end:
-                done.set_result(end)
-            elif self._bytes > MOST_BYTES:
-                done.set_result(sequence)
+                logs.setdefault(self._subjects.log_of(subject), []).append(Found(sequence, subject, b"", payload))
+                size += len(subject) + len(payload) + OVERHEAD
+            if sequence >= end or size > MOST_BYTES:
+                done.set()
 
-        def finish(reached: int) -> None:
-            if not done.done():
-                done.set_result(reached)
+        def take_all() -> None:
+            nonlocal reached
+            if not done.is_set():
+                reached = end
+                done.set()
 
-        consumer = Consumer(link, self._stream, self._filters, take, lambda: finish(0), lambda: finish(end))
-        timer = asyncio.get_running_loop().call_later(PATIENCE, finish, 0)
-        lost = asyncio.create_task(link.lost.wait())
-        lost.add_done_callback(lambda _: finish(0))
+        consumer = Consumer(link, self._stream, self._filters, take, done.set, take_all)
+        timer = loop.call_later(PATIENCE, done.set)
+        lost = loop.create_task(link.lost.wait())
+        lost.add_done_callback(lambda _: done.set())
+        epoch = self._stream.epoch
         try:
             await consumer.open(start)
-            self._end = await done
+            await done.wait()
         except InboxUnavailable:
             pass  # then each asks for himself
         finally:
             timer.cancel()
             lost.cancel()
             consumer.close()
-        self._start = start
-        _log.info("a stretch of the inbox was read at once", messages=self._end - start, bytes=self._bytes)
+        self._until, self._epoch = loop.time() + KEPT, epoch
+        self._start, self._end, self._logs = start, reached, logs
+        _log.info("a stretch of the inbox was read at once", messages=reached - start, bytes=size)

@@ -64,11 +64,7 @@ class NatsServer:
     """The embedded server. `start` it, ask `is_ready` now and then, watch `pidfd`; it may be started again."""
 
     def __init__(
-        self,
-        data_dir: DataDir,
-        program: str,
-        sync: Sync = "always",
-        boot: Callable[[], str] = boot_id,
+        self, data_dir: DataDir, program: str, sync: Sync = "always", boot: Callable[[], str] = boot_id
     ) -> None:
         """`sync` says when what it stores is on the disk, as in `[inbox]`; `boot` which boot of the machine this is."""
         self._home = data_dir.nats
