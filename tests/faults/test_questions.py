@@ -134,7 +134,7 @@ async def test_while_the_bus_is_away_nobody_is_said_to_be_offline(make_node: Mak
 
 @pytest.fixture
 def nats(tmp_path: Path) -> Iterator[PlainNats]:
-    server = PlainNats(tmp_path / "nats", "")
+    server = PlainNats(tmp_path / "nats", f'jetstream {{ store_dir: "{tmp_path}/streams" }}')
     yield server
     server.close()
 
@@ -191,6 +191,37 @@ async def test_a_user_of_another_node_is_found_and_kicked(two_nodes: tuple[Runni
         assert (await client.receive_close())[0] == 4503
     assert call(b, "DELETE", "/v1/users/user2/sessions").json() == {"closed": 1, "missing": []}
     assert await clients["user3"].is_quiet()
+
+
+async def test_receipts_know_the_devices_of_all_workers_of_all_nodes(
+    two_nodes: tuple[RunningNode, RunningNode],
+) -> None:
+    devices = {}
+    for place, user in enumerate(f"user{number}" for number in range(8)):
+        node = two_nodes[place % 2]
+        path = f"/ws?token={node.token(user)}&device=phone&from=now"
+        devices[user] = await WsClient.join(node.clients_port, path)
+    pushed = two_nodes[0].push(None, qos="reliable").json()
+    for place, client in enumerate(devices.values()):
+        offset = (await client.receive())["offset"]
+        assert offset == pushed["offset"]
+        if place < 5:
+            client.send({"type": "ack", "offset": offset})
+    for node in two_nodes:
+        path = f"/v1/messages/{pushed['id']}?everyone=true&offset={pushed['offset']}"
+        wait_until(
+            lambda node=node, path=path: (  # type: ignore[misc]
+                call(node, "GET", path).json()["connected"] == {"devices": 8, "acknowledged": 5}
+            ),
+            "all devices are counted",
+        )
+        assert call(node, "GET", path).json()["missing"] == []
+    one = two_nodes[1].push("user7", qos="reliable").json()
+    for node in two_nodes:
+        receipt = call(node, "GET", f"/v1/messages/{one['id']}?user=user7&offset={one['offset']}").json()
+        [device] = receipt["devices"]
+        assert (device["connected"], device["acknowledged"]) == (True, False)
+        assert device["cursor"] < one["offset"]
 
 
 async def test_a_node_that_stands_still_is_named(two_nodes: tuple[RunningNode, RunningNode]) -> None:
