@@ -27,6 +27,13 @@ QUESTIONS = (
         kick_with_nul="DELETE /v1/users/%00/sessions",
         session_of_letters="DELETE /v1/users/a/sessions/zzzzzzzzzzzzzzzz",
         session_of_15="DELETE /v1/users/a/sessions/" + "0" * 15,
+        receipt_without_query="GET /v1/messages/i",
+        receipt_of_nobody="GET /v1/messages/i?offset=1",
+        receipt_of_all_and_one="GET /v1/messages/i?user=a&everyone=true&offset=1",
+        receipt_twice="GET /v1/messages/i?user=a&user=b&offset=1",
+        receipt_at_a_long_offset="GET /v1/messages/i?user=a&offset=" + "9" * 10_000,
+        receipt_not_utf8="GET /v1/messages/%ff?user=a&offset=1",
+        receipt_of_many_names="GET /v1/messages/i?" + "&".join(f"n{n}=1" for n in range(5000)),
     )
     + asking(
         answers(404, stays=True),
@@ -35,6 +42,7 @@ QUESTIONS = (
         slash_in_a_uid="GET /v1/users/a/b",
         uid_is_a_parent="GET /v1/users/..%2f..%2fmetrics/x",
         session_unknown="DELETE /v1/users/a/sessions/" + "0" * 16,
+        receipt_of_the_future="GET /v1/messages/i?user=a&offset=9007199254740991",
     )
     + asking(
         answers(200, stays=True),
@@ -50,6 +58,7 @@ QUESTIONS = (
         answers(401, stays=True),
         user_without_key=lines("GET /v1/users/a HTTP/1.1", "Host: h"),
         kick_without_key=lines("DELETE /v1/users/a/sessions HTTP/1.1", "Host: h"),
+        receipt_without_key=lines("GET /v1/messages/i?user=a&offset=1 HTTP/1.1", "Host: h"),
         numbers_without_key=lines("GET /v1/stats HTTP/1.1", "Host: h"),
         batch_without_key=request(many({"user": "a"}), JSON, path="/v1/push/batch"),
     )
