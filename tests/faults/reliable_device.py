@@ -20,7 +20,7 @@ COME_BACK = (0.05, 0.5)
 
 
 REPLACED = 4502
-"""The one code not to come back after that a device brings on itself, by connecting twice."""
+"""What a device is told whose newer connection takes the place of the older."""
 RECEIVE_BUFFER = 4096
 """Bytes that a deaf device's system takes for it, or about twice as many."""
 
@@ -78,7 +78,7 @@ class Line(asyncio.Protocol):
         elif opcode == PING:
             self.transport.write(mask_frame(PONG, payload))
         elif opcode == CLOSE:
-            self._device.take_close(int.from_bytes(payload[:2], "big"))
+            self._device.take_close(self, int.from_bytes(payload[:2], "big"))
             self.transport.abort()
         return True
 
@@ -195,10 +195,10 @@ class Device:
             # of what came over an earlier connection the gateway may have sent nothing on this one yet
             self.line.send({"type": "ack", "offset": min(self.cursor, self.line.highest)})
 
-    def take_close(self, code: int) -> None:
-        """Be told to go."""
+    def take_close(self, line: Line, code: int) -> None:
+        """Be told to go; for good only as a connection that it has left itself."""
         self.closes[code] += 1
-        if code >= 4500 and code != REPLACED:
+        if code >= 4500 and not (code == REPLACED and line is not self.line):
             self._complain(f"{self.user}/{self.name} was closed with {code}")
 
     def take(self, line: Line, message: dict[str, Any]) -> None:

@@ -56,6 +56,8 @@ class Room:
         self.row = Rows(1).row(0)
         self.taken: list[tuple[int, Arrival, dict[Device, Cursor]]] = []
         self.finished: list[tuple[int, bytes]] = []
+        self.left: set[int] = set()
+        self.closed: list[int] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.anteroom = Anteroom(self.inbox, self.inbox, self.take, self, self.spawn, self.row)  # type: ignore[arg-type]
 
@@ -66,6 +68,12 @@ class Room:
         self.taken.append((fd, arrival, dict(self.inbox.cursors)))
 
     def add(self, fd: int, handler: object) -> None: ...
+
+    def has_left(self, fd: int) -> bool:
+        return fd in self.left
+
+    def close(self, fd: int) -> None:
+        self.closed.append(fd)
 
     def finish(self, fd: int, last: bytes) -> None:
         self.finished.append((fd, last))
@@ -133,6 +141,17 @@ async def test_where_no_cursor_is_stored_only_who_begins_now_has_to_wait() -> No
     assert [(fd, taken.cursor) for fd, taken, _ in room.taken] == [(0, 0), (2, 50)]
     assert [fd for fd, _ in room.finished] == [1]
     assert (room.row[LOBBY], room.row[REFUSED["inbox"]]) == (0, 1)
+
+
+async def test_who_has_left_meanwhile_takes_nobodys_place() -> None:
+    room = Room()
+    room.left.add(6)
+    room.anteroom.admit(5, arrival())
+    room.anteroom.admit(6, arrival())
+    await room.settle()
+    assert [fd for fd, _, _ in room.taken] == [5]
+    assert room.closed == [6]
+    assert (room.row[LOBBY], room.row[REFUSED["gone"]]) == (0, 1)
 
 
 async def test_who_waits_while_the_logs_become_others_comes_again() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from select import EPOLLIN, EPOLLOUT
 
@@ -330,4 +331,24 @@ async def test_what_is_watched_can_change(pairs: Callable[[], tuple[int, socket.
     poller.change(other, EPOLLIN, EPOLLOUT)
     await until(lambda: called[:1] == [other])  # there is room
     poller.close(other)
+    poller.stop()
+
+
+async def test_who_has_left_is_known_though_not_on_the_poller(pairs: Callable[[], tuple[int, socket.socket]]) -> None:
+    poller, _ = make_poller()
+    fd, peer = pairs()
+    peer.send(b"something to read first")
+    assert not poller.has_left(fd)
+    peer.close()
+    assert poller.has_left(fd)
+    os.close(fd)
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    connection, _ = server.accept()
+    assert not poller.has_left(connection.fileno())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()  # by a reset
+    await until(lambda: poller.has_left(connection.fileno()))
+    connection.close()
+    server.close()
     poller.stop()

@@ -1,7 +1,8 @@
 """The anteroom: where a device's connection waits, its token checked, until its cursor is known and stored.
 
 What arrives while one group is served forms the next: a storm of devices costs the inbox a few large requests. A
-connection here is not on the poller; whether its client is still there shows when it is let in.
+connection here is not on the poller; whether its client is still there is looked at when it is let in: its device may
+be back by another worker's lobby, and sooner, and is not to be told that one which is gone has taken its place.
 
 An inbox that is full stores no cursor, for as long as what fills it is kept. Only who begins now cannot do without:
 coming back after a crash it would begin later, and miss what came between. All others would begin where they do now,
@@ -95,14 +96,22 @@ class Anteroom:
                     continue
                 if self._closed:
                     self._refuse_all(group, Close.GOING_AWAY)
-                strayed = [each for each in group if each[1].epoch != self._logs.epoch(each[1].tenant)]
-                group = [each for each in group if each not in strayed]
-                self._refuse_all(strayed, Close.GOING_AWAY)  # the logs became others meanwhile
                 for fd, arrival in group:
-                    self._row[LOBBY] -= 1
-                    self._take(fd, arrival)
+                    self._let_in(fd, arrival)
         finally:
             self._serving = False
+
+    def _let_in(self, fd: int, arrival: Arrival) -> None:
+        if self._poller.has_left(fd):
+            self._row[LOBBY] -= 1
+            self._row[REFUSED["gone"]] += 1
+            self._poller.add(fd, self._poller)
+            self._poller.close(fd)
+        elif arrival.epoch != self._logs.epoch(arrival.tenant):
+            self._refuse_all([(fd, arrival)], Close.GOING_AWAY)  # the logs became others meanwhile
+        else:
+            self._row[LOBBY] -= 1
+            self._take(fd, arrival)
 
     async def _find_places(self, group: list[tuple[int, Arrival]]) -> None:
         """Give each arrival the cursor it begins at, stored before anybody is told of it.
@@ -131,7 +140,8 @@ class Anteroom:
             try:
                 await self._cursors.store(fresh)
             except InboxUnavailable:
-                group[:] = [each for each in group if each not in needed]
+                refused = {fd for fd, _ in needed}
+                group[:] = [each for each in group if each[0] not in refused]
                 self._refuse_all(needed, Close.OVERLOADED)
 
     def _refuse_all(self, group: list[tuple[int, Arrival]], code: Close) -> None:

@@ -13,7 +13,7 @@ import socket
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
-from select import EPOLLIN, EPOLLOUT, epoll
+from select import EPOLLIN, EPOLLOUT, POLLERR, POLLHUP, POLLRDHUP, epoll, poll
 from typing import Protocol
 
 from pushgate.log import get_logger
@@ -151,6 +151,12 @@ class Poller:
     def is_parked(self, fd: int) -> bool:
         """Whether bytes wait for the socket to take them."""
         return fd in self._parked
+
+    def has_left(self, fd: int) -> bool:
+        """Whether the peer of a descriptor has closed or cut the connection; the poller need not know it."""
+        look = poll()
+        look.register(fd, POLLRDHUP)
+        return any(events & (POLLRDHUP | POLLHUP | POLLERR) for _, events in look.poll(0))
 
     def stalled(self, fd: int) -> int:
         """For how many ticks a socket has taken nothing of what is parked for it; 0 where nothing is."""
