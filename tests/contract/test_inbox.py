@@ -5,6 +5,7 @@ What only a server elsewhere can be held to is in test_inbox_faults, the compari
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -153,6 +154,33 @@ async def test_a_long_log_is_read_piece_by_piece(new_inbox: InboxMaker, limit: i
             if len(entries) < limit:
                 break
         assert [int(entry.payload) for entry in collected] == [number for number in range(702) if number != 300]
+
+
+async def test_reading_while_others_append_leaves_nothing_out(new_inbox: InboxMaker) -> None:
+    """What is read piece by piece, and what had been followed before each piece was asked for, is never passed over."""
+
+    async def push() -> None:
+        for number in range(300):
+            uid = dice.choice(["alice", EVERYONE])
+            key = dice.choice([None, None, f"key {number}"])
+            await append(inbox, draft(uid, number, collapse=key), draft("bob", number))
+            await asyncio.sleep(0)  # with `memory` nothing else gives the reader a turn
+
+    dice = random.Random(0)
+    inbox = new_inbox()
+    async with following(inbox) as follower:
+        pushing = asyncio.create_task(push())
+        collected: list[Entry] = []
+        while not pushing.done() or len(collected) < 300:
+            followed = [entry for entry in follower.entries if entry.uid != "bob"]
+            entries = await inbox.read(TENANT, "alice", collected[-1].offset if collected else 0, dice.randint(1, 20))
+            collected += entries
+            if len(entries) == 0:
+                assert collected[: len(followed)] == followed
+            await asyncio.sleep(0)
+        await pushing
+        assert [int(entry.payload) for entry in collected] == list(range(300))
+        assert collected == [entry for entry in follower.entries if entry.uid != "bob"]
 
 
 async def test_an_id_is_appended_once_to_a_log(new_inbox: InboxMaker) -> None:

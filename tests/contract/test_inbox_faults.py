@@ -25,6 +25,8 @@ from pushgate.inbox import (
     nats_follow,
 )
 from pushgate.inbox.nats import NatsInbox
+from pushgate.inbox.nats_consumer import Consumer
+from pushgate.inbox.nats_stream import log_stream
 from pushgate.metrics.catalogue import INBOX_APPENDS, INBOX_GAPS
 from pushgate.metrics.rows import Rows
 from pushgate.nats import replies
@@ -303,6 +305,32 @@ async def test_a_stream_that_is_gone_begins_anew_with_another_epoch(server: Real
         assert await read_all(inbox, "alice") == payloads
         assert await inbox.load_cursors([phone]) == [None]
         await inbox.store_cursors({phone: (6, inbox.epoch(TENANT))})
+
+
+async def test_a_stream_that_is_made_anew_while_a_consumer_is_being_made_is_noticed(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the consumer would wait for a sequence that the new stream reaches late, and miss what comes before."""
+    inbox, other = make(server), make(server)
+    make_consumer = Consumer.open
+    waiting = [True]
+
+    async def open_late(consumer: Consumer, after: int) -> None:
+        if waiting:
+            waiting.clear()
+            await ask(inbox, f"STREAM.DELETE.pushgate+inbox+{TENANT}")
+            await log_stream(inbox._logs[TENANT].subjects, FREE, Options()).ensure(await inbox._main.ready())
+        await make_consumer(consumer, after)
+
+    async with following(inbox) as follower, following(other, shards=[]):
+        await append_all(inbox, *(b"old %d" % number for number in range(20)))
+        await follower.has(20)
+        monkeypatch.setattr(Consumer, "open", open_late)
+        inbox._logs[TENANT].follower.restart()
+        await until(lambda: follower.epochs == [TENANT])
+        await append_all(inbox, b"new 1", b"new 2")
+        await follower.has(22)
+        assert follower.payloads[20:] == [b"new 1", b"new 2"]
 
 
 async def test_a_server_that_has_lost_its_last_messages_has_another_epoch(server: RealNats) -> None:

@@ -100,6 +100,26 @@ async def test_many_readers_bring_it_about_by_themselves_and_ask_no_more(
         assert stretch._spent <= spent + nats_stretch.ASKING
 
 
+async def test_it_ends_too_when_the_entry_that_was_followed_last_is_gone(server: RealNats) -> None:
+    inbox = make(server)
+    async with following(inbox) as follower:
+        logs = await fill(inbox, 300)
+        await follower.has(300)
+        last = follower.entries[-1]
+        link = await inbox._main.ready()
+        await link.ask(f"$JS.API.STREAM.MSG.DELETE.p+inbox+{TENANT}", b'{"seq":%d}' % last.offset)
+        logs = {uid: [entry for entry in log if entry != last] for uid, log in logs.items()}
+        stretch = stretch_of(inbox)
+        stretch._spent = 1_000_000
+        assert await inbox.read(TENANT, UIDS[0], 0, 1000) == logs[UIDS[0]]
+        assert stretch._end == last.offset
+        (outcome,) = await inbox.append(TENANT, [Draft(UIDS[0], "later", b"later", 60)])
+        assert isinstance(outcome, Appended)
+        logs[UIDS[0]].append(Entry(TENANT, UIDS[0], outcome.offset, b"later"))
+        await check(inbox, logs)
+        assert stretch._end == last.offset
+
+
 async def test_logs_of_other_workers_are_not_taken_for_empty(server: RealNats) -> None:
     shards = range(0, 256, 2)
     inbox, all_of_it = make(server), make(server)
