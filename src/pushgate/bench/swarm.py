@@ -279,15 +279,14 @@ class Swarm:
             pass  # the next read says what is the matter, if anything is
 
     def _gone(self, fd: int, why: str) -> None:
-        again = self._refused
-        if self._state[fd] in (OPEN, PARTIAL):
+        was_open = self._state[fd] in (OPEN, PARTIAL)
+        if was_open:
             self.lost[why] += 1
-            again = self._waiting
         else:
             self.failures[why] += 1
             self._flying.pop(fd, None)
         if self._persistent:
-            again.append(self.number[fd])
+            (self._waiting if was_open else self._refused).append(self.number[fd])
         if self._devices is not None:
             self._devices.leave(fd)
         self._held.pop(fd, None)
