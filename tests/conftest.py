@@ -2,9 +2,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest_asyncio
+from hypothesis import settings
 
 from tests.rig.client import WsClient
 from tests.rig.gateway import Gateway
+
+# How long an example takes says more of who else is on the machine than of the code.
+settings.register_profile("pushgate", deadline=None)
+settings.load_profile("pushgate")
 
 
 @pytest_asyncio.fixture
