@@ -108,6 +108,9 @@ async def find_entry(inbox: Inbox, tenant: str, uid: str, message: str, offset: 
 def _read_query(request: AnyRequest) -> tuple[str, int]:
     """Return whose log is meant and the offset. Raises Problem 400."""
     query = query_of(request)
+    for name in query:
+        if name not in ("user", "everyone", "offset"):
+            raise bad_part("query", name[:64], "no such field")
     offset = query.get("offset", "")
     if not (offset.isascii() and offset.isdecimal() and len(offset) <= 16 and 1 <= int(offset) <= MAX_SAFE_INTEGER):
         given = f"got {offset[:24]!r}" if "offset" in query else "got nothing"
