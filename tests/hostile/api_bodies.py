@@ -206,7 +206,7 @@ TOKENS = (
         surrogate=b'{"user":"\\ud83c"}',
     )
     + tokens(answers(200, stays=True), good=b'{"user":"nobody"}')
-    + pushes(answers(501, stays=True), reliable=said(qos="reliable"))
+    + pushes(answers(202, stays=True), reliable=said(qos="reliable"))
 )
 BATCHES = (
     batches(

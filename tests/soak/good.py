@@ -18,7 +18,7 @@ from msgspec import Struct
 from pushgate.bench.callers import Callers
 from pushgate.bench.histogram import Histogram
 from pushgate.bench.options import Address
-from pushgate.bench.payload import PushRequest, upgrade_request
+from pushgate.bench.payload import PushRequest, one_user, upgrade_request
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
 
@@ -84,7 +84,7 @@ class Good:
         self._swarm = Swarm(Address.parse(order.clients, "ws"), ROOM, 0, 8, PORTION, False)
         api = Address.parse(order.api, "http")
         users = [f"good-{number}" for number in range(order.users)]
-        self._callers = SteadyCallers(api, [PushRequest(api, order.api_key, user, 0) for user in users], ROOM)
+        self._callers = SteadyCallers(api, [PushRequest(api, order.api_key, one_user(user), 0) for user in users], ROOM)
         self._swarm.watch(self._callers.epoll.fileno())
         self._waited = self._wait_of_each()
 
