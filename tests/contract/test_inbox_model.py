@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pushgate.inbox import EVERYONE, Appended, Draft, Entry, Limits, Options, Outcome, Refused
@@ -143,7 +143,12 @@ def rig(tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Rig]]:
 def test_nats_does_as_the_model(rig: tuple[asyncio.Runner, Rig]) -> None:
     runner, both = rig
 
-    @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=5,
+        deadline=None,
+        phases=[Phase.reuse, Phase.generate],  # each takes seconds: too long to shrink
+        suppress_health_check=list(HealthCheck),
+    )
     @given(CASES)
     def run(cases: list[tuple[Steps, Steps]]) -> None:
         runner.run(both.run(cases))

@@ -41,7 +41,8 @@ class Told:
         stream = Stream("name", "s", {"num_replicas": 1})
         self.consumer = Consumer(self.link, stream, ["s.>"], self.take, self.hole, self.idles)  # type: ignore[arg-type]
 
-    def take(self, sequence: int, subject: bytes, headers: bytes, payload: bytes) -> None:
+    def take(self, sequence: int, stored: float, subject: bytes, headers: bytes, payload: bytes) -> None:
+        assert stored == 1.7
         self.messages.append((sequence, payload))
 
     def hole(self) -> None:
@@ -51,7 +52,9 @@ class Told:
         self.idle += 1
 
     def send(self, sequence: int, delivered: int) -> None:
-        self.consumer._take(b"s.1", b"$JS.ACK.name.c.1.%d.%d.1700.3" % (sequence, delivered), b"NATS/1.0\r\n\r\n", b"x")
+        self.consumer._take(
+            b"s.1", b"$JS.ACK.name.c.1.%d.%d.1700000000.3" % (sequence, delivered), b"NATS/1.0\r\n\r\n", b"x"
+        )
 
 
 @pytest.fixture
@@ -112,4 +115,4 @@ async def test_one_that_cannot_be_made_is_unavailable() -> None:
     ],
 )
 def test_places_stand_in_the_reply_subject(reply: bytes) -> None:
-    assert _places(reply) == (17, 5)
+    assert _places(reply) == (17, 5, 1.7e9)

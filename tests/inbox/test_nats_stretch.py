@@ -120,6 +120,22 @@ async def test_it_ends_too_when_the_entry_that_was_followed_last_is_gone(server:
         assert stretch._end == last.offset
 
 
+async def test_what_has_expired_since_is_not_returned(server: RealNats) -> None:
+    inbox = make(server)
+    async with following(inbox) as follower, asyncio.timeout(10):
+        await inbox.append(
+            TENANT, [Draft("alice", str(number), b"%d" % number, 1 + 59 * (number % 2)) for number in range(20)]
+        )
+        await follower.has(20)
+        stretch = stretch_of(inbox)
+        stretch._spent = 1_000_000
+        assert len(await inbox.read(TENANT, "alice", 0, 20)) == 20
+        while len(entries := await inbox.read(TENANT, "alice", 0, 5)) != 5 or entries[0].payload == b"0":
+            await asyncio.sleep(0.02)  # time passes
+        assert stretch._is_good
+        assert [entry.payload for entry in entries] == [b"1", b"3", b"5", b"7", b"9"]
+
+
 async def test_logs_of_other_workers_are_not_taken_for_empty(server: RealNats) -> None:
     shards = range(0, 256, 2)
     inbox, all_of_it = make(server), make(server)

@@ -212,8 +212,8 @@ class TenantConfig(Struct, frozen=True, forbid_unknown_fields=True):
     never expire. Its limits are per node, and 0 means none: `connections` open at once, `pushes_per_second`
     (each push of a batch is one), `max_message` bytes of a push's data, `max_batch` pushes in a batch. Those of its
     inbox hold for all nodes, and 0 means as in `[inbox]`: `inbox_bytes` (`max_bytes` there), `inbox_messages`
-    (`max_messages`) and `max_ttl`. A lower `inbox_messages` removes nothing: it has to wait while a log has more
-    than half of it.
+    (`max_messages`) and `max_ttl`. A lower `inbox_messages` removes nothing: where a log has more than half of it,
+    it waits for the next reload or start.
     """
 
     api_keys: list[Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]] = field(default_factory=list)

@@ -100,7 +100,7 @@ class Device(NamedTuple):
 class Limits(NamedTuple):
     """A tenant's limits: bytes of all its entries, with what the backend keeps beside each, and entries in one log, a
     user's or everyone's, not counting those with a collapse key, of which there is one a key. 0 means none but the
-    backend's own. Lower limits remove nothing; a backend may put off a lower `max_entries` while logs have more."""
+    backend's own. Lower limits remove nothing; a backend may put off a lower `max_entries` to the next `open`."""
 
     max_bytes: int
     max_entries: int

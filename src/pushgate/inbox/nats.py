@@ -101,7 +101,7 @@ class NatsInbox:
             logs = self._logs.get(name)
             if logs is None:
                 self._logs[name] = self._make(name, limits)
-            elif logs.limits != limits:
+            elif logs.limits != limits or logs.stream.waits:
                 logs.stream.wanted |= log_limits(limits, self._options)
                 if self._main.link is None:
                     raise InboxUnavailable("the inbox is away")

@@ -13,8 +13,8 @@ HEARTBEAT = 1
 KEPT = 10
 """Seconds that the server keeps one to which nobody listens."""
 
-OnMessage = Callable[[int, bytes, bytes, bytes], None]
-"""Takes a message's sequence, subject, headers and payload."""
+OnMessage = Callable[[int, float, bytes, bytes, bytes], None]
+"""Takes a message's sequence, when it was stored (seconds since 1970), subject, headers and payload."""
 
 
 def _nothing() -> None:
@@ -80,10 +80,10 @@ class Consumer:
         if headers[8:12] == b" 100":
             self._take_word(reply, headers)
             return
-        sequence, delivered = _places(reply)
+        sequence, delivered, stored = _places(reply)
         if delivered == self._delivered + 1:
             self._delivered = delivered
-            self._on_message(sequence, subject, headers, payload)
+            self._on_message(sequence, stored, subject, headers, payload)
         else:
             self._on_hole()
 
@@ -99,10 +99,10 @@ class Consumer:
             self._on_idle()
 
 
-def _places(reply: bytes) -> tuple[int, int]:
-    """Return a message's sequence in the stream and in the consumer: they stand in its reply subject,
-    `$JS.ACK.<stream>.<consumer>.<deliveries>.<in the stream>.<in the consumer>.<time>.<to come>`, or with domain and
-    account before the stream, and maybe more behind."""
+def _places(reply: bytes) -> tuple[int, int, float]:
+    """Return a message's sequence in the stream and in the consumer, and when it was stored: they stand in its reply
+    subject, `$JS.ACK.<stream>.<consumer>.<deliveries>.<in the stream>.<in the consumer>.<time>.<to come>`, or with
+    domain and account before the stream, and maybe more behind."""
     tokens = reply.split(b".")
     first = 5 if len(tokens) == 9 else 7
-    return int(tokens[first]), int(tokens[first + 1])
+    return int(tokens[first]), int(tokens[first + 1]), int(tokens[first + 2]) / 1e9

@@ -115,7 +115,7 @@ class Follower:
                 return
             self._leave()
 
-    def _take(self, sequence: int, subject: bytes, headers: bytes, payload: bytes) -> None:
+    def _take(self, sequence: int, _stored: float, subject: bytes, headers: bytes, payload: bytes) -> None:
         self._stream.note_followed(sequence)
         self._on_entry(Entry(self._tenant, self._subjects.uid_of(subject, headers), sequence, payload))
 

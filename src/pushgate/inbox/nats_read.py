@@ -5,12 +5,10 @@ once, and says up to which sequence of the stream that holds. Then the other ent
 there. What is above is not returned, since more may be missing there: it comes by following, or with the next read.
 """
 
-from collections.abc import Awaitable, Callable
-
 from pushgate.inbox.nats_get import ANY, BEHIND, Found, Gets, NotYet, TooMany
 from pushgate.inbox.nats_stream import Stream
 from pushgate.inbox.nats_stretch import Stretch
-from pushgate.inbox.nats_tail import Tail
+from pushgate.inbox.nats_tail import Tail, Walk
 from pushgate.nats.link import NatsLink
 
 
@@ -31,40 +29,37 @@ class LogReader:
 
     async def _read(self, link: NatsLink, own: str, shared: str | None, after: int, limit: int) -> list[Found]:
         logs = [own] if shared is None else [own, shared]
-        known, reached = await self.stretch.read(link, logs, after, limit)
-        if len(known) < limit:
-            known += await self._ask(link, own, shared, reached, limit - len(known))
-        return known
-
-    async def _ask(self, link: NatsLink, own: str, shared: str | None, after: int, limit: int) -> list[Found]:
-        logs = [own] if shared is None else [own, shared]
+        walk = self._gets.walk
         last: dict[bytes, int] = {}
         bound = ANY
         if self._stream.replicated:
             lasts, bound = await self._gets.look(link, logs, after, ANY)
             last = {found.subject: found.sequence for found in lasts}
 
-        def walk(subject: str) -> Callable[[int, int, int], Awaitable[list[Found]]]:
+        def walk_log(subject: str) -> Walk:
             wanted = last.get(subject.encode(), 0)
 
-            async def walk_log(after: int, up_to: int, limit: int) -> list[Found]:
-                walked = await self._gets.walk(link, subject, after, up_to, limit)
+            async def walk_one(after: int, up_to: int, limit: int) -> list[Found]:
+                walked = await walk(link, subject, after, up_to, limit)
                 if len(walked) < limit and (walked[-1].sequence if walked else after) < wanted <= up_to:
                     raise NotYet(BEHIND)
                 return walked
 
-            return walk_log
+            return walk_one
 
+        known, reached = await self.stretch.read(link, logs, after, limit)
         collapsed = [f"{log}.*" for log in logs]
         try:
             found, up_to = await self._gets.look(link, collapsed, after, limit)
         except TooMany:
             found, up_to = await self._gets.look(link, (), after, limit)
             for subject in collapsed:
-                found += await self._gets.walk(link, subject, after, up_to, limit)
+                found += await walk(link, subject, after, up_to, limit)
         up_to = min(up_to, bound)
-        found += await walk(own)(after, up_to, limit)
-        self.stretch.note_asked(len(found))
-        if shared is not None:
-            found += await self._tail.read(walk(shared), self._stream.epoch, after, up_to, limit)
-        return sorted(each for each in found if each.sequence <= up_to)[:limit]
+        if len(known) < limit:
+            asked = await walk_log(own)(reached, up_to, limit)
+            self.stretch.note_asked(len(asked))
+            if shared is not None:
+                asked += await self._tail.read(walk_log(shared), self._stream.epoch, reached, up_to, limit)
+            known += asked
+        return sorted(each for each in known + found if each.sequence <= up_to)[:limit]

@@ -35,6 +35,8 @@ class Stream:
         """The highest sequence that this process knows of: from what was stored, and what was followed."""
         self.followed = 0
         """Up to where this process has followed the stream, as far as its filters go."""
+        self.waits = False
+        """Whether a lower limit has to wait."""
         self._reviving: asyncio.Task[None] | None = None
 
     async def ensure(self, link: NatsLink) -> int:
@@ -103,7 +105,9 @@ class Stream:
     async def _change(self, link: NatsLink, config: dict[str, Any]) -> dict[str, Any]:
         wanted = {**config, **self.wanted}
         before, now = config["max_msgs_per_subject"], wanted["max_msgs_per_subject"]
-        if 0 < now < (before if before > 0 else now + 1) and await self._has_longer_log(link, now // 2):
+        lower = 0 < now < before or before <= 0 < now
+        self.waits = lower and await self._has_longer_log(link, now // 2)
+        if self.waits:
             # the server would remove what is above it, and what was accepted must stay
             _log.warning("a lower limit of entries has to wait: there is a log with more than half of it", limit=now)
             wanted["max_msgs_per_subject"] = before

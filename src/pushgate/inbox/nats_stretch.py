@@ -3,14 +3,16 @@
 Reading one log costs the server a search for each entry: some hundred microseconds for three of them in a busy stream.
 When devices by the thousand come back, it is cheaper to be sent the whole last part of the stream once, as far as
 this worker's shards are concerned, and to find each log in it. That is done when asking one by one has cost as much
-within the last seconds. It is kept for a few seconds: so an entry that has expired or been collapsed may be returned
-so much longer.
+within the last seconds, and it is kept for a few. Entries with a collapse key are left out: a newer one may replace
+them meanwhile.
 """
 
 import asyncio
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from operator import attrgetter
+from itertools import islice
+from operator import itemgetter
 
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.nats_consumer import Consumer
@@ -19,6 +21,7 @@ from pushgate.inbox.nats_stream import Stream
 from pushgate.inbox.nats_subjects import Subjects
 from pushgate.log import get_logger
 from pushgate.nats.link import NatsLink
+from pushgate.nats.replies import header
 
 ASKING, FINDING = 3, 24
 """What it costs to ask for a log and to find an entry of it, in messages of the stream that are sent at once."""
@@ -33,15 +36,19 @@ KEPT = 5.0
 PATIENCE = 3.0
 """Seconds for it to arrive; the readers wait so long."""
 
+_Kept = tuple[int, float, Found]
+"""An entry with its offset and when it expires (seconds since 1970)."""
+
 _log = get_logger("inbox")
 
 
 class Stretch:
-    """What is above `_start` and not above `_end` of the logs that this worker follows."""
+    """What is above `_start` and not above `_end` of the logs that this worker follows, without collapsed entries."""
 
     def __init__(self, stream: Stream, subjects: Subjects, shards: Sequence[int]) -> None:
         self._stream = stream
         self._subjects = subjects
+        self._depth = subjects.log("").count(".")
         self._filters = subjects.followed(shards)
         self._places = {str(shard) for shard in shards}
         self._lock = asyncio.Lock()
@@ -50,7 +57,7 @@ class Stretch:
         self._until = 0.0
         self._epoch = ""
         self._start = self._end = 0
-        self._logs: dict[str, list[Found]] = {}
+        self._logs: dict[str, list[_Kept]] = {}
 
     def note_asked(self, found: int) -> None:
         """Take note that somebody asked for himself, and what he found."""
@@ -60,18 +67,19 @@ class Stretch:
 
     async def read(self, link: NatsLink, logs: Sequence[str], after: int, limit: int) -> tuple[list[Found], int]:
         """Return the first entries of logs above `after` that are known, at most `limit`, and up to where there are no
-        others: not beyond `after` where it is of no help."""
+        others without a collapse key: not beyond `after` where it is of no help."""
         if self._stream.replicated or self._subjects.place_of(logs[0]) not in self._places:
             return [], after
         async with self._lock:
             await self._reach(link, after)
             if not (self._is_good and self._start <= after < self._end):
                 return [], after
+            now = time.time()
             found: list[Found] = []
             for log in logs:
                 chain = self._logs.get(log, [])
-                first = bisect_right(chain, after, key=attrgetter("sequence"))
-                found += chain[first : first + limit]
+                above = islice(chain, bisect_right(chain, after, key=itemgetter(0)), None)
+                found += islice((each for _, expires, each in above if expires > now), limit)
             if len(found) < limit:
                 return sorted(found), self._end
             found = sorted(found)[:limit]
@@ -106,17 +114,19 @@ class Stretch:
         """Have all of it sent: up to the entry that was last followed, or until there is nothing to send. (What the
         server says of how much is to come is an estimate.) What has come is good, also when the rest does not come."""
         loop = asyncio.get_running_loop()
-        logs: dict[str, list[Found]] = {}
+        logs: dict[str, list[_Kept]] = {}
         reached, size = start, 0
         done = asyncio.Event()
 
-        def take(sequence: int, subject: bytes, headers: bytes, payload: bytes) -> None:
+        def take(sequence: int, stored: float, subject: bytes, headers: bytes, payload: bytes) -> None:
             nonlocal reached, size
             if done.is_set():
                 return
             reached = min(sequence, end)
-            if sequence <= end:
-                logs.setdefault(self._subjects.log_of(subject), []).append(Found(sequence, subject, b"", payload))
+            if sequence <= end and subject.count(b".") == self._depth:
+                expires = stored + int(header(headers, b"Nats-TTL") or 0)
+                found = Found(sequence, subject, b"", payload)
+                logs.setdefault(subject.decode(), []).append((sequence, expires, found))
                 size += len(subject) + len(payload) + OVERHEAD
             if sequence >= end or size > MOST_BYTES:
                 done.set()

@@ -57,11 +57,6 @@ class Subjects:
         """Return the part of a log's subject that says which shard it is of, or that it is everyone's."""
         return log[self._first :].partition(".")[0]
 
-    def log_of(self, subject: bytes) -> str:
-        """Return the subject of the log that an entry is of."""
-        place, token = subject[self._first :].split(b".", 2)[:2]
-        return f"{self.root}.{place.decode()}.{token.decode()}"
-
     def uid_of(self, subject: bytes, headers: bytes) -> str:
         """Return whose log a message is of."""
         token = subject[self._first :].split(b".", 2)[1]
