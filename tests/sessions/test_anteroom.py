@@ -75,7 +75,7 @@ class Room:
     def close(self, fd: int) -> None:
         self.closed.append(fd)
 
-    def finish(self, fd: int, last: bytes) -> None:
+    def turn_away(self, fd: int, last: bytes) -> None:
         self.finished.append((fd, last))
 
     async def settle(self) -> None:

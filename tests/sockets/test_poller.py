@@ -144,6 +144,20 @@ async def test_the_bound(pairs: Callable[[], tuple[int, socket.socket]]) -> None
     poller.stop()
 
 
+async def test_who_is_turned_away_gets_the_last_word_and_the_end(
+    pairs: Callable[[], tuple[int, socket.socket]],
+) -> None:
+    poller, _ = make_poller()
+    fd, theirs = pairs()
+    theirs.send(b"unread")
+    poller.turn_away(fd, b"no")
+    assert (theirs.recv(10), theirs.recv(10)) == (b"no", b"")
+    assert poller.leaving == 1
+    theirs.close()
+    await until(lambda: poller.leaving == 0)
+    poller.stop()
+
+
 async def test_finish_sends_all_then_ends_and_waits_for_the_peer(
     pairs: Callable[[], tuple[int, socket.socket]],
 ) -> None:

@@ -7,8 +7,9 @@ from typing import Protocol
 from pushgate.delivery.outgoing import Channel
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import Cursor, Device
+from pushgate.sockets.poller import TICK
 
-TICKS = 2
+TICKS = round(0.5 / TICK)
 """Ticks between two writes: half a second, so that a cursor is stored within one."""
 
 

@@ -29,14 +29,15 @@ from pushgate.inbox.base import Entry
 from pushgate.messages.push import decode_push
 from pushgate.metrics.catalogue import ACKNOWLEDGED, BEHIND, CATCH_UPS, RESENT
 from pushgate.metrics.rows import Row
+from pushgate.sockets.poller import TICK
 
 READERS = 32
 """Reads of the inbox under way at once in one worker: what a storm of devices that come back may ask of it."""
 BATCH = 64
 """Entries in one read."""
-TIMEOUTS = (20, 40, 80, 160, 240, 240)
+TIMEOUTS = tuple(round(seconds / TICK) for seconds in (5, 10, 20, 40, 60, 60))
 """Ticks until what is not acknowledged is sent again, after so many tries: 5 s, doubling to 60 s."""
-ROUND = 4
+ROUND = round(1 / TICK)
 """Ticks in which everyone is looked at for what is overdue."""
 
 

@@ -99,10 +99,6 @@ class Tracks:
             self.due[number] = due
         return True
 
-    def is_idle(self, number: int) -> bool:
-        """Whether nothing is on the way."""
-        return not self.due[number]
-
     def rewind(self, number: int) -> bool:
         """Go back to what is acknowledged, to send from there again; returns False when that was done often enough."""
         if self.tries[number] >= TRIES:

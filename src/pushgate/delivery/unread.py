@@ -18,8 +18,9 @@ from pushgate.inbox.base import Cursor
 from pushgate.messages.push import Push
 from pushgate.metrics.catalogue import EXPIRED_UNREAD
 from pushgate.metrics.rows import Row
+from pushgate.sockets.poller import TICK
 
-TICKS = 4
+TICKS = round(1 / TICK)
 """Ticks of the worker in a second."""
 KEPT = 65_536
 """Messages whose end a worker remembers."""

@@ -212,8 +212,7 @@ class Worker:
             self._take(fd, arrival)
         elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
             self._row[REFUSED["overloaded"]] += 1
-            self._poller.add(fd, self._poller)
-            self._poller.finish(fd, arrival.greeting + encode_close(Close.OVERLOADED))
+            self._poller.turn_away(fd, arrival.greeting + encode_close(Close.OVERLOADED))
 
     def _take_over(self, fd: int, record: bytes) -> None:
         """Take a connection from another worker's lobby."""

@@ -148,8 +148,7 @@ class Anteroom:
         for fd, arrival in group:
             self._row[LOBBY] -= 1
             self._row[REFUSED["inbox" if code == Close.OVERLOADED else "overloaded"]] += 1
-            self._poller.add(fd, self._poller)
-            self._poller.finish(fd, arrival.greeting + encode_close(code))
+            self._poller.turn_away(fd, arrival.greeting + encode_close(code))
         group.clear()
 
 

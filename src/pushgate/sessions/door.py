@@ -148,8 +148,7 @@ class Door:
                 connection.recv_into(self._poller.buffer)
             except BlockingIOError:
                 if self._poller.leaving < LINGERING:
-                    self._poller.add(connection.fileno(), self._poller)
-                    self._poller.finish(connection.detach(), answer)
+                    self._poller.turn_away(connection.detach(), answer)
                     return
             connection.send(answer)
 

@@ -124,8 +124,7 @@ class SessionManager:
         refusal = self._count_in(tenant)
         if refusal is not None:
             self._row[REFUSED["tenant_connections" if refusal == Close.OVERLOADED else "token"]] += 1
-            self._poller.add(fd, self._poller)
-            self._poller.finish(fd, arrival.greeting + encode_close(refusal))
+            self._poller.turn_away(fd, arrival.greeting + encode_close(refusal))
             return None
         user = tenant.users.get(arrival.uid)
         if user is None:

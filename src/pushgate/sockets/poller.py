@@ -148,6 +148,11 @@ class Poller:
         if fd not in self._parked:
             end_sending(fd)
 
+    def turn_away(self, fd: int, last: bytes) -> None:
+        """Take on a descriptor that is on no poller, to send `last` and `finish` it."""
+        self.add(fd, self)
+        self.finish(fd, last)
+
     def is_parked(self, fd: int) -> bool:
         """Whether bytes wait for the socket to take them."""
         return fd in self._parked
