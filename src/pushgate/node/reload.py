@@ -17,12 +17,10 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import LAST_RELOAD, RELOADS
 from pushgate.metrics.rows import Row
 from pushgate.node.check import check_config
+from pushgate.node.control import RELOAD, say
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, Tls, note_expiry
 from pushgate.tenants.registry import Tenants
-
-RELOAD = b"c"
-"""What the supervisor says on a control socket, with the descriptor of the encoded settings."""
 
 
 class Settings(Struct, frozen=True):
@@ -113,12 +111,12 @@ def name_fixed(running: Config, wanted: Config) -> list[str]:
 
 
 def send_settings(control: socket.socket, settings: Settings) -> None:
-    """Send settings to the worker at the other end of a control socket. Raises OSError when it is gone."""
+    """Send settings to the worker at the other end of a control socket. Raises OSError as `say` does."""
     # A file and not the socket: settings of any size fit, and the supervisor waits for nobody.
     file = os.memfd_create("pushgate-settings", os.MFD_CLOEXEC)
     try:
         os.pwrite(file, _encoder.encode(settings), 0)
-        socket.send_fds(control, [RELOAD], [file])
+        say(control, RELOAD, files=[file])
     finally:
         os.close(file)
 

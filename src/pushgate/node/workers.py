@@ -8,6 +8,7 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.children import Child
+from pushgate.node.control import STOP
 from pushgate.node.reload import Settings
 from pushgate.node.timers import Timers
 from pushgate.node.worker import WorkerPlan
@@ -65,7 +66,7 @@ class Workers:
         """Ask them to stop gracefully, and start none again."""
         self._stopping = True
         for child in self.children:
-            child.stop()
+            child.say(STOP)
 
     def kill(self, number: signal.Signals) -> None:
         """Send them all a signal."""
@@ -105,7 +106,7 @@ class Workers:
     def _hear(self, child: Child) -> None:
         assert child.control is not None
         was_ready = child.ready
-        if not child.hear():
+        if child.hear() is None:
             self._selector.unregister(child.control)
             child.close_control()
             return
