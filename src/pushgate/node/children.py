@@ -6,9 +6,10 @@ import socket
 import sys
 
 from pushgate.log import bind, get_logger
+from pushgate.node.control import READY, Said, hear, open_control, say
 from pushgate.node.reload import Settings, send_settings
 from pushgate.node.timers import BackOff
-from pushgate.node.worker import READY, STOP, WorkerPlan, run_worker
+from pushgate.node.worker import WorkerPlan, run_worker
 
 _OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _log = get_logger("supervisor")
@@ -26,9 +27,7 @@ class Child:
 
     def fork(self, plan: WorkerPlan) -> None:
         """Start the worker; only the supervisor returns from here. Raises OSError when no process can be made."""
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
+        ours, theirs = open_control()
         self.close_control()
         self.ready = False
         self.back_off.note_start()
@@ -48,22 +47,22 @@ class Child:
         """Our end of the control socket, to wait on; None while no worker runs."""
         return self._control
 
-    def hear(self) -> bool:
-        """Read what the worker said; returns False at the end of it."""
+    def hear(self) -> Said | None:
+        """Return what the worker said; None at the end of it."""
         assert self._control is not None
         try:
-            said = self._control.recv(16)
+            said = hear(self._control)
         except OSError:
-            said = b""
-        if READY in said:
+            return None
+        if said is not None and said.word == READY:
             self.ready = True
-        return bool(said)
+        return said
 
-    def stop(self) -> None:
-        """Ask the worker to stop gracefully."""
+    def say(self, word: bytes, body: bytes = b"") -> None:
+        """Say a word to the worker, if there is one."""
         if self._control is not None:
             try:
-                self._control.send(STOP)
+                say(self._control, word, body)
             except OSError:
                 pass  # it just died, and is buried next
 

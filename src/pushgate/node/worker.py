@@ -30,6 +30,7 @@ from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, REFUSED
 from pushgate.metrics.rows import Rows
+from pushgate.node.control import READY, RELOAD, STOP, hear, say
 from pushgate.node.devices import NONE, Devices, inbox_url
 from pushgate.node.reload import read_settings
 from pushgate.node.vitals import Vitals
@@ -51,10 +52,6 @@ from pushgate.sockets.tls import TlsClients
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import encode_close
 
-READY = b"r"
-"""What a worker says on its control socket once it serves and its subscriptions hold."""
-STOP = b"s"
-"""What the supervisor says to have a worker stop; the end of the control socket means to end at once."""
 BUS_PATIENCE = 5.0
 """Seconds that clients wait at the door for the bus when a worker starts."""
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -158,7 +155,7 @@ class Worker:
             start.result()
             if early:
                 self._note_gap()
-            self._control.send(READY)
+            say(self._control, READY)
             await stop
         else:
             start.cancel()
@@ -247,14 +244,14 @@ class Worker:
 
     def _hear_supervisor(self) -> None:
         try:
-            said, files, _, _ = socket.recv_fds(self._control, 16, 1)
+            said = hear(self._control)
         except BlockingIOError:
             return
-        if not said:
+        if said is None:
             os._exit(1)  # the supervisor is gone: nobody may be served by an orphan
-        for file in files:
-            self._reload(file)
-        if STOP in said:
+        if said.word == RELOAD:
+            self._reload(said.files[0])
+        elif said.word == STOP:
             self._stopping.set()
 
     def _reload(self, file: int) -> None:
