@@ -101,7 +101,7 @@ def _tell(metric: Metric) -> Iterator[Told]:
 
 
 def _match(catalogue: list[Metric], theirs: list[Told]) -> dict[int, list[int]]:
-    """Return by our slots which of theirs they count; a histogram's bucket with a bound of its own: in the next larger."""
+    """Return by our slots which of theirs they count; a bucket with a bound of its own: in the next larger."""
     ours = {(metric.name, labels): (metric, slot) for metric in catalogue for labels, slot in metric.slots.items()}
     matched: defaultdict[int, list[int]] = defaultdict(list)
     for told in theirs:
