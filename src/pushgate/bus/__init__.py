@@ -5,12 +5,19 @@ from collections.abc import Callable
 from pushgate.bus.base import Bus, Parcel, Receive
 from pushgate.bus.memory import MemoryBus
 from pushgate.bus.nats import NatsBus
+from pushgate.bus.redis import RedisBus
+from pushgate.redis.places import FORMS as REDIS
 from pushgate.config import shown_url
 from pushgate.errors import ConfigError
 
 __all__ = ["BACKENDS", "Bus", "Parcel", "Receive", "create_bus"]
 
-BACKENDS: dict[str, Callable[[str, str], Bus]] = {"memory": MemoryBus, "nats": NatsBus, "tls": NatsBus}
+BACKENDS: dict[str, Callable[[str, str], Bus]] = {
+    "memory": MemoryBus,
+    "nats": NatsBus,
+    "tls": NatsBus,
+    **dict.fromkeys(REDIS, RedisBus),
+}
 
 
 def create_bus(url: str, prefix: str = "pushgate") -> Bus:
