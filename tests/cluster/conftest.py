@@ -5,15 +5,16 @@ import pytest
 import pytest_asyncio
 
 from tests.cluster.network import need_namespaces
-from tests.cluster.nodes import Cluster, running_cluster
+from tests.cluster.nodes import NAMES, Cluster, running_cluster
 from tests.cluster.scene import Scene
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster that runs."""
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster that runs; on external servers where the test's parameter says so."""
     need_namespaces()
-    with running_cluster(tmp_path) as cluster:
+    external = getattr(request, "param", "embedded") == "external"
+    with running_cluster(tmp_path, NAMES, "--workers", "2", external=external) as cluster:
         yield cluster
 
 

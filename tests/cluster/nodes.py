@@ -21,7 +21,6 @@ PATIENCE = 40.0
 SETTINGS = {
     "PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS": "0",
     "PUSHGATE_LIMITS_CONNECTIONS_PER_ADDRESS": "0",
-    "PUSHGATE_INBOX_REPLICAS": "3",
 }
 """All clients are at one address."""
 PEER = """
@@ -58,32 +57,37 @@ class NatsPeer:
 
 
 class Cluster:
-    """The nodes of `names` on external NATS servers, one beside each. Clients are in the namespace CLIENTS: connect to
-    nodes within `network.enter(CLIENTS)`."""
+    """The nodes of `names`: each with its embedded server, which are one cluster; or with `external` on three servers
+    that somebody runs beside them. Clients are in the namespace CLIENTS: be in there to connect to nodes."""
 
     def __init__(
-        self, directory: Path, names: Sequence[str] = NAMES, *options: str, clients: Sequence[str] = (CLIENTS,)
+        self, directory: Path, names: Sequence[str] = NAMES, *options: str, external: bool = False
     ) -> None:
         self.names = names
-        self.network = Network((*names, *clients))
-        self.peers = {name: NatsPeer(self.network, names, name, directory / f"nats-{name}") for name in names}
+        self.network = network = Network((*names, CLIENTS))
+        self.peers = {name: NatsPeer(network, names, name, directory / f"nats-{name}") for name in names if external}
         keys = json.dumps({"api_key": f"pg_{secrets.token_hex(20)}", "token_secret": secrets.token_hex(24)})
         self.nodes = {}
         for name in names:
-            # each asks the server beside it, and another one when that is away
-            servers = [self.network.address(other) for other in sorted(names, key=lambda other: other != name)]
-            url = "nats://" + ",".join(servers)
-            node = RunningNode(directory / name, "--bus", url, *options, PUSHGATE_NODE_NAME=name, **SETTINGS)
+            addresses = [network.address(other) for other in sorted(names, key=lambda other: other != name)]
+            settings = dict(SETTINGS, PUSHGATE_NODE_NAME=name)
+            if external:
+                settings |= {"PUSHGATE_BUS_URL": "nats://" + ",".join(addresses), "PUSHGATE_INBOX_REPLICAS": "3"}
+            elif len(names) > 1:
+                settings |= {"PUSHGATE_CLUSTER_SECRET": "between the nodes"}
+                settings |= {"PUSHGATE_CLUSTER_NODES": ",".join(network.address(other) for other in names)}
+            node = RunningNode(directory / name, *options, **settings)
             node.data_dir.mkdir(parents=True)
             (node.data_dir / "keys.json").write_text(keys)
-            node.host, node.within = self.network.address(name), self.network.within(name)
+            node.host, node.within = network.address(name), network.within(name)
             node.clients_port, node.management_port = 8000, 8001
             self.nodes[name] = node
 
     def start(self, *names: str) -> None:
         """Start nodes (all), and what they need; returns when they are ready."""
         for name in names or self.names:
-            self.peers[name].start()
+            if self.peers:
+                self.peers[name].start()
             self.nodes[name].launch()
         for name in names or self.names:
             self.ready(name)
@@ -91,14 +95,15 @@ class Cluster:
     def ready(self, name: str, patience: float = PATIENCE) -> None:
         """Wait until a node says that it is ready."""
         node = self.nodes[name]
-        wait_until(node.answers_ready, f"{name} is ready", patience)
+        wait_until(node.is_ready, f"{name} is ready", patience)
 
     def kill(self, *names: str) -> int:
         """Kill all processes of nodes with -9, their NATS too; returns how many there were."""
         killed = sum(self.network.kill(name) for name in names)
         for name in names:
             self.nodes[name].kill()
-            self.peers[name].stop()
+            if self.peers:
+                self.peers[name].stop()
         return killed
 
     def close(self) -> None:
@@ -108,9 +113,11 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(directory: Path, names: Sequence[str] = NAMES, *options: str) -> Iterator[Cluster]:
+def running_cluster(
+    directory: Path, names: Sequence[str] = NAMES, *options: str, external: bool = False
+) -> Iterator[Cluster]:
     """Give a cluster that runs, and be its client meanwhile."""
-    cluster = Cluster(directory, names, *options)
+    cluster = Cluster(directory, names, *options, external=external)
     try:
         with cluster.network.enter(CLIENTS):
             cluster.start()

@@ -119,7 +119,7 @@ class RunningNode:
     def start(self) -> None:
         """Start it, and return when it is ready."""
         self.launch()
-        wait_until(self._is_ready, "the node is ready")
+        wait_until(self.is_ready, "the node is ready")
 
     def launch(self) -> "subprocess.Popen[bytes]":
         """Start it without waiting."""
@@ -177,7 +177,8 @@ class RunningNode:
         """Return what it logged since it was started."""
         return self._log.read_text()
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it is ready; fails when it has ended."""
         assert self._process is not None
         assert self._process.poll() is None, f"the node ended: {self.log()}"
         for line in self.log_lines():
