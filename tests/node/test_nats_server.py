@@ -18,7 +18,7 @@ import pytest
 from pushgate.errors import StartError
 from pushgate.node import nats_server
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_probe import ailment, answers, boot_id
+from pushgate.node.nats_probe import Health, answers, boot_id, examine
 from pushgate.node.nats_server import NatsServer, find_nats_server
 from pushgate.node.nats_state import Sync
 from tests.fakes.nats import freeze, nats_program
@@ -171,9 +171,9 @@ class TestSafety:
     def test_only_its_doctor_hears_how_it_is(self, server: NatsServer) -> None:
         server.start()
         server.ready(10)
-        assert server.ailment() == ""
+        assert server.examine() == Health()
         ((user, password),) = re.findall("//(.*):(.*)@", server.url)
-        assert ailment(port_of(server.url), user, password) == "", "our own user is told nothing"
+        assert examine(port_of(server.url), user, password) == Health(), "our own user is told nothing"
 
     def test_it_listens_on_one_port_of_loopback_alone(self, server: NatsServer) -> None:
         server.start()

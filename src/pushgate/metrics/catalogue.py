@@ -244,6 +244,10 @@ WORKER_TICKS = _of_worker("counter", "worker_ticks_total", "Ticks of a worker, f
 WORKER_RESTARTS = _of_worker("counter", "worker_restarts_total", "Times that a worker died and was to start again")
 WATCHDOG_KILLS = _of_worker("counter", "worker_watchdog_kills_total", "Times that a worker was stuck and killed for it")
 NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
+CLUSTER_SERVERS = _gauge(
+    "nats_cluster_servers", "Embedded nats-servers of the cluster that this node's is connected to, itself included"
+)
+CLUSTER_LEADER = _gauge("nats_cluster_leader", "Whether they have a leader, and so a quorum; 0 without a cluster")
 RELOADS = _counters(
     "config_reloads_total", "Reloads of the configuration, by what became of them", "result", ["done", "failed"]
 )

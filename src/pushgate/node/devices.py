@@ -12,6 +12,7 @@ from pushgate.errors import InboxUnavailable
 from pushgate.inbox import Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS
 from pushgate.metrics.rows import Row
 from pushgate.sessions.anteroom import Anteroom
 from pushgate.sessions.arrival import Arrival
@@ -21,6 +22,8 @@ from pushgate.sockets.poller import Poller
 
 NONE = "none"
 """What `inbox.url` is on a node that keeps no reliable messages."""
+COPIES = 3
+"""Copies in a cluster of embedded servers that is large enough: one server may die, and nothing is lost or stands."""
 AGAIN = 0.5
 """Seconds until tenants that could not be opened are tried again."""
 
@@ -32,9 +35,15 @@ def inbox_url(config: Config, bus_url: str) -> str:
     return bus_url if config.inbox.url == "bus" else config.inbox.url
 
 
-def options_of(config: InboxConfig, lineage: str) -> Options:
+def replicas_of(config: Config) -> int:
+    """Return how many servers keep a copy of what the inbox has."""
+    return config.inbox.replicas or max(1, min(COPIES, len(config.cluster.nodes)))
+
+
+def options_of(config: Config, lineage: str) -> Options:
     """Return what holds for all tenants."""
-    return Options(config.duplicate_window, config.cursor_days * 86400, config.replicas, lineage)
+    inbox = config.inbox
+    return Options(inbox.duplicate_window, inbox.cursor_days * 86400, replicas_of(config), lineage)
 
 
 def limits_of(config: InboxConfig, tenants: Mapping[str, TenantConfig]) -> dict[str, Limits]:
@@ -57,10 +66,15 @@ class Devices:
         sessions: SessionManager,
         inbound: Inbound,
         row: Row,
+        node_row: Row,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config.inbox, lineage))
+        """`node_row` is the supervisor's, which knows the embedded server's cluster."""
+        self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config, lineage))
         self._config = config.inbox
+        self._cluster = config.cluster
+        self._node_row = node_row
+        self._trouble = "it was not tried yet"
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors = Cursors(self.inbox)
@@ -77,17 +91,26 @@ class Devices:
 
     async def load(self, tenants: Mapping[str, TenantConfig]) -> None:
         """Have these tenants' logs followed, and their limits hold; tries until it is so."""
-        complained = False
         while True:
             try:
                 await self.inbox.open(limits_of(self._config, tenants))
             except InboxUnavailable as error:
-                if not complained:
+                if str(error) != self._trouble:
                     _log.warning("the inbox cannot be opened yet", reason=str(error))
-                complained = True
+                self._trouble = str(error)
                 await asyncio.sleep(AGAIN)
             else:
+                self._trouble = ""
                 return
+
+    def why_not_ready(self) -> list[str]:
+        """Return why reliable pushes would fail now, as far as is known; nothing where they would not."""
+        if not self.inbox.connected:
+            return ["the inbox is away"]
+        size = len(self._cluster.nodes)
+        if size and not self._node_row[CLUSTER_LEADER]:
+            return [f"the inbox has no quorum: {self._node_row[CLUSTER_SERVERS]} of {size} servers"]
+        return [f"the inbox is not open: {self._trouble}"] if self._trouble else []
 
     def take(self, fd: int, arrival: Arrival) -> None:
         """Take in a connection that names a device."""

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from pushgate.errors import StartError
 from pushgate.log import get_logger
-from pushgate.metrics.catalogue import NATS_RESTARTS
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
 from pushgate.metrics.rows import Row
+from pushgate.node.nats_probe import Health
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import BackOff, Timers
 
@@ -41,7 +42,9 @@ class NatsKeeper:
         timers: Timers,
         row: Row,
         moved: Callable[[], None],
+        cluster: int = 0,
     ) -> None:
+        """`cluster` is how many servers its cluster has, 0 where it is alone."""
         self._nats = nats
         self._selector = selector
         self._timers = timers
@@ -51,6 +54,8 @@ class NatsKeeper:
         self._let_go = False
         self._ill = 0
         self._starts = 0
+        self._cluster = cluster
+        self._seen: Health | None = None
 
     @property
     def url(self) -> str:
@@ -66,7 +71,7 @@ class NatsKeeper:
         """Start it and wait until it is ready. Raises StartError."""
         self._start()
         self._nats.ready(START_TIMEOUT)
-        self._timers.after(HEALTH, self._examine)
+        self._examine()
 
     def let_go(self) -> None:
         """Do not start it again."""
@@ -97,7 +102,10 @@ class NatsKeeper:
         if self._let_go:
             return
         self._timers.after(HEALTH, self._examine)
-        ailment = self._nats.ailment()
+        health = self._nats.examine()
+        if self._cluster:
+            self._note_cluster(health)
+        ailment = health.ailment
         self._ill = self._ill + 1 if ailment else 0
         if self._ill < ILL:
             return
@@ -110,6 +118,25 @@ class NatsKeeper:
         starts = self._starts
         self._nats.signal(signal.SIGTERM)
         self._timers.after(GRACE, lambda: self._kill(starts))
+
+    def _note_cluster(self, health: Health) -> None:
+        """Count the servers of the cluster, and tell when they change."""
+        self._row[CLUSTER_SERVERS] = there = len(health.peers) + 1
+        self._row[CLUSTER_LEADER] = bool(health.leader)
+        before, self._seen = self._seen, health
+        if before and (before.peers, bool(before.leader)) == (health.peers, bool(health.leader)):
+            return
+        if there >= self._cluster and health.leader:
+            _log.info("the cluster is whole", servers=sorted(health.peers), leader=health.leader)
+        else:
+            reason = self._nats.route_trouble() if there < self._cluster else ""
+            _log.warning(
+                "the cluster is not whole",
+                servers=f"{there} of {self._cluster}",
+                others=sorted(health.peers),
+                quorum=bool(health.leader),
+                **{"reason": reason} if reason else {},
+            )
 
     def _kill(self, starts: int) -> None:
         """End by force the one that was started as the `starts`-th, should it still be there."""

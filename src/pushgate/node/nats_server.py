@@ -13,8 +13,8 @@ In the data directory's `nats/`:
 Everything here is plain and synchronous: the supervisor forks, so it runs no thread and no asyncio.
 """
 
-import json
 import os
+import re
 import secrets
 import select
 import shutil
@@ -30,19 +30,28 @@ import msgspec
 
 from pushgate.errors import StartError
 from pushgate.log import get_logger
+from pushgate.node.cluster import Member
 from pushgate.node.data_dir import DataDir, take_lock, write_whole
-from pushgate.node.nats_probe import HOST, ailment, announced_port, answers, boot_id, holders, is_free, start_time
+from pushgate.node.nats_config import DOCTOR, USER, write_config
+from pushgate.node.nats_probe import (
+    HOST,
+    Health,
+    announced_port,
+    answers,
+    boot_id,
+    examine,
+    holders,
+    is_free,
+    start_time,
+)
 from pushgate.node.nats_state import NatsState, Sync, lineage_after, recall, remember
 
-USER = "pushgate"
-DOCTOR = "health"
-"""The user of the system account."""
-MAX_PAYLOAD = 8 * 1024 * 1024
-LOG_SIZE, LOG_FILES = 16 * 1024 * 1024, 4
-SYNC: dict[Sync, str] = {"always": "always", "interval": "2m"}
-"""What the settings mean to the server; the second is its own default."""
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
+
+LOG_END = 8192
+"""Bytes of its log that are looked at."""
+ROUTE_TROUBLE = re.compile(r"\[ERR\] .*(route|authentication|duplicate name)", re.IGNORECASE)
 
 log = get_logger("node")
 
@@ -64,13 +73,21 @@ class NatsServer:
     """The embedded server. `start` it, ask `is_ready` now and then, watch `pidfd`; it may be started again."""
 
     def __init__(
-        self, data_dir: DataDir, program: str, sync: Sync = "always", boot: Callable[[], str] = boot_id
+        self,
+        data_dir: DataDir,
+        program: str,
+        sync: Sync = "always",
+        boot: Callable[[], str] = boot_id,
+        member: Member | None = None,
     ) -> None:
-        """`sync` says when what it stores is on the disk, as in `[inbox]`; `boot` which boot of the machine this is."""
+        """`sync` says when what it stores is on the disk, as in `[inbox]`; `boot` which boot of the machine this is;
+        `member` is its part in a cluster."""
         self._home = data_dir.nats
         self._program = program
         self._sync = sync
         self._boot = boot
+        self._member = member
+        self._joined = member.digest if member is not None else ""
         self._password = _kept_password(self._home / "password")
         self._state: NatsState | None = None
         self._pidfd = -1
@@ -89,10 +106,10 @@ class NatsServer:
         while (lock := self._take_lock()) is None:
             if self._adopt():
                 assert self._state is not None
-                if self._state.sync == self._sync:
+                if (self._state.sync, self._state.joined) == (self._sync, self._joined):
                     log.info("nats-server adopted", pid=self.pid)
                     return
-                log.warning("nats-server runs with another setting of sync: it starts again", pid=self.pid)
+                log.warning("nats-server runs with other settings of sync or cluster: it starts again", pid=self.pid)
                 self.stop(ADOPT_PATIENCE)
                 continue
             if time.monotonic() > deadline:
@@ -150,18 +167,23 @@ class NatsServer:
     @property
     def lineage(self) -> str:
         """A text that is another one where it may have lost its last writes; see NatsState. Right after `start`, and
-        the same for as long as this object lives."""
+        the same for as long as this object lives. Nothing in a cluster, which loses none with one of its servers."""
         assert self._state is not None
-        return self._state.lineage
+        return self._state.lineage if self._member is None else ""
 
     @property
     def pidfd(self) -> int:
         """A descriptor that is readable when the server has ended; -1 before `start` and after `stop`."""
         return self._pidfd
 
-    def ailment(self) -> str:
-        """Return what it says is wrong with it, nothing where it is well or does not answer; see nats_probe."""
-        return ailment(self._state.port, DOCTOR, self._password) if self._state is not None else ""
+    def examine(self) -> Health:
+        """Return how it says it is; see nats_probe."""
+        return examine(self._state.port, DOCTOR, self._password) if self._state is not None else Health()
+
+    def route_trouble(self) -> str:
+        """Return what it said last of a connection to another server of the cluster that failed; nothing where none."""
+        told = [line for line in self._log_end() if ROUTE_TROUBLE.search(line)]
+        return told[-1].partition("[ERR] ")[2] if told else ""
 
     @property
     def room(self) -> int:
@@ -199,7 +221,7 @@ class NatsServer:
         ports.mkdir(mode=0o700, exist_ok=True)
         for left in ports.iterdir():
             left.unlink()
-        write_whole(self._home / "nats.conf", self._config(port, max_file))
+        write_whole(self._home / "nats.conf", write_config(port, self._password, self._sync, max_file, self._member))
         output = os.open(self._home / "nats.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             process = subprocess.Popen(  # noqa: S603
@@ -224,26 +246,11 @@ class NatsServer:
                 program=self._program,
                 max_file=max_file,
                 sync=self._sync,
+                joined=self._joined,
                 boot=self._boot(),
                 lineage=self._state.lineage if self._state is not None else lineage_after(last, self._boot()),
             )
         )
-
-    def _config(self, port: int, max_file: int) -> bytes:
-        """Return the configuration; paths are relative to its directory, so none has to be quoted."""
-        config = {
-            "host": HOST,
-            "port": port,
-            "ports_file_dir": "ports",
-            "authorization": {"users": [{"user": USER, "password": self._password}]},
-            "accounts": {"$SYS": {"users": [{"user": DOCTOR, "password": self._password}]}},
-            "max_payload": MAX_PAYLOAD,
-            "jetstream": {"store_dir": ".", "sync_interval": SYNC[self._sync], "max_file_store": max_file},
-            "log_file": "nats.log",
-            "logfile_size_limit": LOG_SIZE,
-            "logfile_max_num": LOG_FILES,
-        }
-        return json.dumps(config, indent=2).encode() + b"\n"
 
     def _adopt(self) -> bool:
         """Take over the running server that nats.json names, if it is that one and ours."""
@@ -285,9 +292,14 @@ class NatsServer:
         self.adopted = self.moved = False
 
     def _last_words(self) -> str:
-        with suppress(OSError):
-            return "\n".join((self._home / "nats.log").read_text(errors="replace").splitlines()[-5:])
-        return "(no log)"
+        return "\n".join(self._log_end()[-5:]) or "(no log)"
+
+    def _log_end(self) -> list[str]:
+        """Return the last lines of its log."""
+        with suppress(OSError), (self._home / "nats.log").open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_END))
+            return file.read().decode(errors="replace").splitlines()
+        return []
 
 
 def _from_wheel() -> str | None:

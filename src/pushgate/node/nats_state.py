@@ -17,7 +17,8 @@ class NatsState(msgspec.Struct, frozen=True):
 
     `start_time` (clock ticks since boot) tells the process from a later one with its pid. `clean` is true once it has
     ended by itself when it was told to. `lineage` is a text that is another one where it may have lost its last
-    writes: it had not ended like that, and the machine has booted since.
+    writes: it had not ended like that, and the machine has booted since. `joined` tells the settings of its cluster
+    from others; nothing where it is alone.
     """
 
     pid: int
@@ -26,6 +27,7 @@ class NatsState(msgspec.Struct, frozen=True):
     program: str
     max_file: int
     sync: Sync = "always"
+    joined: str = ""
     boot: str = ""
     clean: bool = False
     lineage: str = ""

@@ -89,8 +89,9 @@ class Supervisor:
         )
         self._nats: NatsKeeper | None = None
         if checked.nats_server:
-            nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync)
-            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers)
+            nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
+            size = checked.member.size if checked.member is not None else 0
+            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size)
         self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
         self._stopping = False
         self._has_terminal = has_terminal()

@@ -116,9 +116,9 @@ class Worker:
         self._bus = create_bus(plan.bus_url, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
         self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row)
-        url = inbox_url(config, plan.bus_url)
+        url, node_row = inbox_url(config, plan.bus_url), plan.rows.row(plan.workers)
         self._devices = (
-            Devices(url, config, plan.lineage, self._poller, self._sessions, self._inbound, row, loop)
+            Devices(url, config, plan.lineage, self._poller, self._sessions, self._inbound, row, node_row, loop)
             if url != NONE
             else None
         )
@@ -295,8 +295,8 @@ class Worker:
         reasons = []
         if not self._bus.connected:
             reasons.append("the bus is away")
-        if self._devices is not None and not self._devices.inbox.connected:
-            reasons.append("the inbox is away")
+        if self._devices is not None:
+            reasons += self._devices.why_not_ready()
         if self._stopping.is_set():
             reasons.append("the node stops")
         return reasons
