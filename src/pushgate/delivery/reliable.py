@@ -170,6 +170,8 @@ class Reliable:
         """Count one tick, and send again to the next devices what is overdue."""
         self._tick += 1
         self._row[BEHIND] = len(self._behind)
+        if not self._behind:
+            self._behind.clear()  # the table of an empty dictionary is as large as it ever was
         later, self._later = self._later, []
         for channel in later:
             self._enqueue(channel)
