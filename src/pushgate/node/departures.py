@@ -32,7 +32,8 @@ class Departures:
         self._call_soon = call_soon
         self._until: float | None = None
         self._last = 0.0
-        self._due = 1.0 - phase
+        self._due = 0.0  # how many are to leave now; negative while the next one's turn has not come
+        self._head_start = 1.0 - phase
         self._place = -1  # the descriptor that was looked at last
 
     @property
@@ -52,12 +53,12 @@ class Departures:
             return
         left, passed = self._until - self._last, now - self._last
         self._last = now
-        self._due += self._row[CONNECTIONS] * (passed / left if passed < left else 1.0)
+        self._due += (self._row[CONNECTIONS] - self._due) * (passed / left if passed < left else 1.0)
         self._send_some()
 
     def _send_some(self) -> None:
         by_fd = self._sessions.by_fd
-        count = min(int(self._due), self._row[CONNECTIONS], SLICE)
+        count = min(int(self._due + self._head_start), self._row[CONNECTIONS], SLICE)
         for _ in range(len(by_fd)):
             if count <= 0:
                 break
@@ -67,5 +68,5 @@ class Departures:
                 self._sessions.send_away(session, round(random.uniform(0, TICK), 3))  # noqa: S311
                 self._due -= 1
                 count -= 1
-        if self._due >= 1 and self._row[CONNECTIONS]:
+        if self._due + self._head_start >= 1 and self._row[CONNECTIONS]:
             self._call_soon(self._send_some)
