@@ -1,8 +1,8 @@
 """Draining a node, seen from the supervisor: nobody comes in, all clients leave evenly, and then the node stops.
 
-Who connects is refused by the kernel, not answered 503: a load balancer then takes another node for this very client
-without being told to, as a browser does with the next address of a name; it costs the node nothing; and where there is
-no other node, it is what the client meets a moment later anyway.
+Who connects is refused by the kernel, not answered 503: a load balancer then takes another node for this very client,
+as a browser does with the next address of a name; it costs the node nothing; and where there is no other node, it is
+what the client meets a moment later anyway.
 """
 
 import socket
