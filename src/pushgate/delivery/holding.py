@@ -1,11 +1,11 @@
 """Holding back what comes for sessions that another process has not handed over yet, and leaving out what it wrote.
 
-The old worker and the new one hear the same bus and follow the same logs, each at its own moment. The old one notes what
-it takes from the bus (`Notes`) since before the new one subscribed. Before it gives the first shard away it has taken
-everything that the bus had when the new one was ready (an empty publish is such a barrier). The new one follows the logs
-from a place that all old ones had reached before (Inbox.start). For one shard the old one says at last: everything up
-to the n-th of my notes, and up to these places in the logs, I have written to these sessions, or their devices are
-behind. Hence, for each message and each session of the shard:
+The old worker and the new one hear the same bus and follow the same logs, each at its own moment. The old one notes
+what it takes from the bus (`Notes`) since before the new one subscribed. Before it gives the first shard away it has
+taken everything that the bus had when the new one was ready (an empty publish is such a barrier). The new one follows
+the logs from a place that all old ones had reached before (Inbox.start). For one shard the old one says at last:
+everything up to the n-th of my notes, and up to these places in the logs, I have written to these sessions, or their
+devices are behind. Hence, for each message and each session of the shard:
 
 - A live push that came to the old one alone was published before the new one was ready, and so was taken, and written.
 - One that comes here was either among those n notes, and was written: it is left out, whenever it comes. Or it was not,

@@ -16,9 +16,11 @@ from collections.abc import Callable, Sequence
 
 from msgspec import msgpack
 
+from pushgate.bus import Bus
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.notes import DIGEST, Notes
 from pushgate.delivery.router import Router
+from pushgate.errors import BusUnavailable
 from pushgate.inbox import FollowedTo, Inbox
 from pushgate.log import get_logger
 from pushgate.messages.shard import shard_of
@@ -31,6 +33,8 @@ from pushgate.sessions.state import SessionState, encode_state
 
 LOBBY_PATIENCE = 1.0
 """Seconds that handshakes under way have to come to their end."""
+SETTLE = 0.1
+"""Seconds in which new subscriptions are known to every server of a bus."""
 LOOK = 0.02
 """Seconds between two looks at them."""
 
@@ -49,6 +53,7 @@ class Giving:
         lobby: Lobby,
         router: Router,
         fanout: FanOut,
+        bus: Bus,
         inbox: Inbox | None,
     ) -> None:
         self._index = index
@@ -57,6 +62,7 @@ class Giving:
         self._lobby = lobby
         self._router = router
         self._fanout = fanout
+        self._bus = bus
         self._inbox = inbox
         self._notes = Notes()
         self._senders: list[Sender] = []
@@ -105,6 +111,7 @@ class Giving:
             await asyncio.sleep(LOOK)
             waits -= LOOK
         self._lobby.empty()
+        await self._take_all()
         by_shard: defaultdict[int, list[ChannelSession]] = defaultdict(list)
         for session in self._sessions.by_fd:
             if session is not None and not _is_bridged(session.fd):
@@ -113,6 +120,14 @@ class Giving:
             await self._give_shard(shard, by_shard.pop(shard, []))
             await asyncio.sleep(0)
         done()
+
+    async def _take_all(self) -> None:
+        """Take what the bus had for this worker when the new ones were ready: they may not have heard it."""
+        await asyncio.sleep(SETTLE)
+        try:
+            await self._bus.publish([])
+        except BusUnavailable:
+            pass  # what is lost with it is lost to the new ones too
 
     async def _give_shard(self, shard: int, sessions: Sequence[ChannelSession]) -> None:
         sender = self._senders[shard % len(self._senders)]

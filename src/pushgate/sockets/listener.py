@@ -91,9 +91,11 @@ class Listener:
         self._reserve = _open_reserve()
 
     def start(self) -> None:
-        """Begin to accept."""
-        self._listening = True
-        self._poller.add(self._socket.fileno(), self, EPOLLIN | EPOLLEXCLUSIVE)
+        """Begin to accept; nothing when it does already."""
+        if not self._listening:
+            self._listening = True
+            if not self._resting:
+                self._watch()
 
     def stop(self) -> None:
         """Stop accepting; the listening socket stays open for the others."""
@@ -155,7 +157,10 @@ class Listener:
     def _resume(self) -> None:
         self._resting = False
         if self._listening:
-            self.start()
+            self._watch()
+
+    def _watch(self) -> None:
+        self._poller.add(self._socket.fileno(), self, EPOLLIN | EPOLLEXCLUSIVE)
 
 
 def _open_reserve() -> int:
