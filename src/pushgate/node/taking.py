@@ -114,10 +114,16 @@ class Taking:
     def _adopt(self, packet: Sessions, fds: list[int]) -> None:
         files = iter(fds)
         for record in packet.records:
-            state, fd = decode_state(record), next(files)
-            if state.in_file:
-                state.parked = _read(next(files))
-            session = self._sessions.take_over(fd, state)
+            fd = next(files)
+            try:
+                state = decode_state(record)
+                if state.in_file:
+                    state.parked = _read(next(files))
+                session = self._sessions.take_over(fd, state)
+            except Exception:
+                _log.exception("a session could not be taken over")
+                os.close(fd)
+                continue
             if session is not None:
                 self._holding.adopt(session, packet.shard)
 

@@ -27,7 +27,7 @@ class SessionState(Struct, array_like=True, gc=False):
     idle: int
     messages: int
     volume: int
-    reader: Sequence[bytes | int] | None = None
+    reader: Sequence[bytes | int | bool] | None = None
     parked: bytes = b""
     in_file: bool = False
     place: tuple[str, bool, bool, Sequence[int]] | None = None
