@@ -25,7 +25,7 @@ from pushgate.node.check import check_config
 from pushgate.node.commands import Commands, Progress, Refusal
 from pushgate.node.control import DRAIN
 from pushgate.node.data_dir import DataDir
-from pushgate.node.draining import Drain
+from pushgate.node.draining import Drain, drain_time
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.reload import Reload
@@ -144,7 +144,7 @@ class Supervisor:
 
     def _terminate(self) -> None:
         """Be empty within `node.drain`, and then stop; told again, stop now."""
-        seconds = self._config.drain
+        seconds = drain_time(self._config)
         if self._stopping or self._told_to_stop or not seconds:
             self._stop()
         else:
