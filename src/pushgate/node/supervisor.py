@@ -28,7 +28,7 @@ from pushgate.node.check import check_config
 from pushgate.node.commands import Commands, Progress, Refusal
 from pushgate.node.control import DRAIN, SPEAK
 from pushgate.node.data_dir import DataDir
-from pushgate.node.draining import Drain
+from pushgate.node.draining import Drain, drain_time
 from pushgate.node.heritage import Estate, Yours
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
@@ -257,7 +257,7 @@ class Supervisor:
         """Be empty within `node.drain`, and then stop; told again, stop now."""
         if self._upgrade is not None and self._upgrade.stop():
             return
-        seconds = self._config.drain
+        seconds = drain_time(self._config)
         if self._stopping or self._told_to_stop or not seconds:
             self._stop()
         else:
@@ -268,6 +268,8 @@ class Supervisor:
         """Do what `pushgate drain` asks."""
         if self._stopping:
             return Refusal("it stops already")
+        if self._upgrade is not None or self._handed_over:
+            return Refusal("it is being upgraded")
         self._drain.begin(seconds)
         return self._drain.progress()
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,9 +25,11 @@ NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 26\r\n"
-    b"Retry-After: 5\r\nConnection: close\r\n\r\nNo room for more. Sorry.\r\n"
+    b"Retry-After: %d\r\nConnection: close\r\n\r\nNo room for more. Sorry.\r\n"
 )
-"""What a client is told when files ran out."""
+"""What a client is told when files ran out, with the seconds after which to come back."""
+BUSY_SECONDS = (2, 9)
+"""The least and the most of them, so that not all come at once."""
 
 _log = get_logger("sockets")
 
@@ -58,6 +61,11 @@ def open_listener(host: str, port: int, backlog: int) -> socket.socket:
         listener.close()
         raise StartError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     return listener
+
+
+def encode_busy() -> bytes:
+    """Return what one client is told when files ran out."""
+    return BUSY % random.randint(*BUSY_SECONDS)  # noqa: S311
 
 
 def refuse_all(listener: socket.socket) -> None:
@@ -141,7 +149,7 @@ class Listener:
             with connection, suppress(OSError):
                 self._row[REFUSED["files"]] += 1
                 connection.setblocking(False)
-                connection.send(BUSY)
+                connection.send(encode_busy())
                 connection.shutdown(socket.SHUT_WR)
                 connection.recv(BUFFER)  # closing with unread bytes would reset it, and the answer with it
             return True
