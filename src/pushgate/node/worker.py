@@ -153,6 +153,7 @@ class Worker:
                 self._router,
                 fanout,
                 self._take,
+                self._serve_caller,
                 loop.call_later,
                 self._accept,
                 row,
@@ -218,6 +219,7 @@ class Worker:
         self._management.stop()
         if self._retiring:
             self._questions.be_silent()
+            await self._giving.give_callers(self._api.detach_idle())
             await self._api.leave(LEAVE_PATIENCE)
         self._let_nobody_in()
         self._handoffs.stop()
@@ -256,6 +258,9 @@ class Worker:
             self._lobby.admit(connection.detach(), address)
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
+        self._serve_caller(connection)
+
+    def _serve_caller(self, connection: socket.socket) -> None:
         self._api.serve(connection)
 
     def _deliver(self, fd: int, arrival: Arrival) -> None:
