@@ -112,8 +112,10 @@ def test_each_session_gets_each_message_once_and_in_order(messages: list[tuple[s
             worker.hear(stream[worker.heard])
             worker.heard += 1
     waiting = list(SHARDS)
-    while waiting or heard < len(stream):
+    under_way: list[tuple[int, OldWorker, int, int]] = []  # sessions are here, and the last word of their shard is not
+    while waiting or under_way or heard < len(stream):
         steps = ["old 0", "old 1"] + (["new"] if heard < len(stream) else []) + (["give"] if waiting else [])
+        steps += ["arrive"] if under_way else []
         step = dice.choice(steps)
         if step == "new":
             message = stream[heard]
@@ -129,9 +131,12 @@ def test_each_session_gets_each_message_once_and_in_order(messages: list[tuple[s
                 if session is not None and shard_of("acme", session.user.uid) == shard:
                     worker.by_fd[fd], new.by_fd[fd] = None, session
                     holding.adopt(session, shard)
-            holding.note(worker.index, split(worker.notes.between(worker.sent, len(worker.notes))))
-            worker.sent = len(worker.notes)
-            holding.release(shard, worker.index, worker.sent, {"acme": worker.place})
+            under_way.append((shard, worker, len(worker.notes), worker.place))
+        elif step == "arrive":
+            shard, worker, notes, place = under_way.pop(0)
+            holding.note(worker.index, split(worker.notes.between(worker.sent, notes)))
+            worker.sent = max(worker.sent, notes)
+            holding.release(shard, worker.index, notes, {"acme": place})
         else:
             worker = old[int(step[-1])]
             if worker.heard < len(stream):
