@@ -111,8 +111,9 @@ class _PubAck(Struct):
 
 _decoder = json.Decoder(_PubAck)
 
-TRANSIENT = {10004, 10008, 10009, 10118, 10158, 10176, 10194, 10210}
-"""Errors that pass: elections, an id that is being stored just now, a batch that was lost, too many of them."""
+TRANSIENT = {10004, 10008, 10009, 10109, 10118, 10158, 10176, 10194, 10210}
+"""Errors that pass: elections, a stream that is sealed since another one takes its place, an id that is being stored
+just now, a batch that was lost, too many of them."""
 
 
 class GroupCommit:

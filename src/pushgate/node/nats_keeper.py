@@ -12,6 +12,7 @@ from pushgate.errors import StartError
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
 from pushgate.metrics.rows import Row
+from pushgate.node.growing import Mover
 from pushgate.node.nats_probe import Health
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import BackOff, Timers
@@ -43,8 +44,9 @@ class NatsKeeper:
         row: Row,
         moved: Callable[[], None],
         cluster: int = 0,
+        mover: Mover | None = None,
     ) -> None:
-        """`cluster` is how many servers its cluster has, 0 where it is alone."""
+        """`cluster` is how many servers its cluster has, 0 where it is alone; `mover` brings what it had before."""
         self._nats = nats
         self._selector = selector
         self._timers = timers
@@ -56,6 +58,7 @@ class NatsKeeper:
         self._starts = 0
         self._cluster = cluster
         self._seen: Health | None = None
+        self._mover = mover
 
     @property
     def url(self) -> str:
@@ -71,6 +74,8 @@ class NatsKeeper:
         """Start it and wait until it is ready. Raises StartError."""
         self._start()
         self._nats.ready(START_TIMEOUT)
+        if self._mover is not None:
+            self._mover.start()
         self._examine()
 
     def let_go(self) -> None:
@@ -79,6 +84,8 @@ class NatsKeeper:
 
     def stop(self, grace: float) -> None:
         """End it: gently, and after `grace` seconds by force."""
+        if self._mover is not None:
+            self._mover.stop()
         self._nats.stop(grace)
 
     def _start(self) -> None:
@@ -131,10 +138,9 @@ class NatsKeeper:
         else:
             reason = self._nats.route_trouble() if there < self._cluster else ""
             _log.warning(
-                "the cluster is not whole",
+                "the cluster misses servers" if health.leader else "the cluster has no quorum",
                 servers=f"{there} of {self._cluster}",
                 others=sorted(health.peers),
-                quorum=bool(health.leader),
                 **{"reason": reason} if reason else {},
             )
 

@@ -44,7 +44,7 @@ from pushgate.node.nats_probe import (
     is_free,
     start_time,
 )
-from pushgate.node.nats_state import NatsState, Sync, lineage_after, recall, remember
+from pushgate.node.nats_state import NatsState, Sync, check_place, lineage_after, recall, remember
 
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
@@ -156,7 +156,7 @@ class NatsServer:
     def url(self) -> str:
         """Where it is, with the credential: for NatsBus, not for logs. Right from `is_ready` until it is so again."""
         assert self._state is not None
-        return f"nats://{USER}:{self._password}@{HOST}:{self._state.port}"
+        return _url(self._password, self._state)
 
     @property
     def pid(self) -> int:
@@ -214,6 +214,8 @@ class NatsServer:
             raise StartError(f"{self._home / 'nats.lock'} cannot be locked: {error.strerror}") from None
 
     def _spawn(self, lock: int) -> None:
+        name = self._member.name if self._member is not None else ""
+        check_place(self._home, name)
         last = recall(self._home)
         port = last.port if last is not None and last.port and is_free(last.port) else -1
         max_file = last.max_file if last is not None else shutil.disk_usage(self._home).free // 2
@@ -247,6 +249,7 @@ class NatsServer:
                 max_file=max_file,
                 sync=self._sync,
                 joined=self._joined,
+                name=name,
                 boot=self._boot(),
                 lineage=self._state.lineage if self._state is not None else lineage_after(last, self._boot()),
             )
@@ -300,6 +303,18 @@ class NatsServer:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_END))
             return file.read().decode(errors="replace").splitlines()
         return []
+
+
+def known_url(home: Path) -> str:
+    """Return where the server with these files is, with the credential. Raises StartError where none was ready yet."""
+    state = recall(home)
+    if state is None:
+        raise StartError(f"{home / 'nats.json'} is missing or damaged")
+    return _url(_kept_password(home / "password"), state)
+
+
+def _url(password: str, state: NatsState) -> str:
+    return f"nats://{USER}:{password}@{HOST}:{state.port}"
 
 
 def _from_wheel() -> str | None:

@@ -24,6 +24,8 @@ from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
 from pushgate.metrics.rows import Rows
 from pushgate.node.check import check_config
 from pushgate.node.data_dir import DataDir
+from pushgate.node.devices import replicas_of
+from pushgate.node.growing import Mover
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.reload import Reload
@@ -90,8 +92,11 @@ class Supervisor:
         self._nats: NatsKeeper | None = None
         if checked.nats_server:
             nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
-            size = checked.member.size if checked.member is not None else 0
-            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size)
+            size, mover = 0, None
+            if checked.member is not None:
+                size, copies = checked.member.size, replicas_of(config)
+                mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._selector, self._timers)
+            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size, mover)
         self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
         self._stopping = False
         self._has_terminal = has_terminal()
