@@ -306,3 +306,22 @@ def test_what_is_shown() -> None:
         "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], require_exp=True, connections=0,"
         " pushes_per_second=0, max_message=0, max_batch=1000, inbox_bytes=0, inbox_messages=0, max_ttl=0)"
     )
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, 0),
+        ({"PUSHGATE_BUS_URL": "memory:"}, 0),
+        ({"PUSHGATE_BUS_URL": "nats://elsewhere"}, 15),
+        ({"PUSHGATE_NODE_DRAIN": "7.5"}, 7.5),
+        ({"PUSHGATE_BUS_URL": "nats://elsewhere", "PUSHGATE_NODE_DRAIN": "0"}, 0),
+    ],
+)
+def test_a_node_that_is_alone_does_not_drain_unless_it_is_told_to(environ: dict[str, str], seconds: float) -> None:
+    assert load(environ=environ).drain == seconds
+
+
+def test_a_drain_has_to_be_a_time() -> None:
+    with pytest.raises(ConfigError, match="expected `float`, got 'soon'"):
+        load(environ={"PUSHGATE_NODE_DRAIN": "soon"})

@@ -1,5 +1,6 @@
 """An inbox in memory that can be away, and answers what it is told to."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from pushgate.errors import InboxUnavailable
@@ -8,9 +9,11 @@ from pushgate.inbox.base import EVERYONE, Appended, Cursor, Device, Draft, Entry
 
 class FakeCursors:
     """Keeps what is stored; while `away` every call fails, while `full` every store does. `calls` says how large each
-    was."""
+    was. A store waits for `gate`."""
 
     def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.cursors: dict[Device, Cursor] = {}
         self.away = self.full = False
         self.calls: list[tuple[str, int]] = []
@@ -24,6 +27,7 @@ class FakeCursors:
 
     async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
         self._ask("store", len(cursors))
+        await self.gate.wait()
         for device, (offset, epoch) in cursors.items():
             self.cursors[device] = Cursor(offset, epoch, self.clock)
 

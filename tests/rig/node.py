@@ -114,7 +114,7 @@ class RunningNode:
         command += ["--port", str(self.clients_port), "--management-port", str(self.management_port), *self._options]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PUSHGATE_")}
         environ["PYTHONPATH"] = str(Path(pushgate.__file__).parents[1])
-        environ.update({"PUSHGATE_NODE_STOP_GRACE": "1", **self._environ})
+        environ.update({"PUSHGATE_NODE_STOP_GRACE": "1", "PUSHGATE_NODE_DRAIN": "0", **self._environ})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,

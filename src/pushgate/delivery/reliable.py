@@ -57,6 +57,9 @@ class CursorNotes(Protocol):
     def note(self, channel: Channel, offset: int, epoch: str) -> None:
         """A device has everything up to an offset of an epoch: store that soon."""
 
+    def release(self, channel: Channel) -> None:
+        """A device's session has ended: store what was noted of it now."""
+
 
 class _Behind:
     """A device that is behind: the newest entry that the stream brought, and whether it waits for its client."""
@@ -115,6 +118,7 @@ class Reliable:
             self._numbers[channel.fd] = NONE
             self._tracks.end(number)
             self._behind.pop(channel, None)
+            self._cursors.release(channel)
 
     def progress(self, channel: Channel) -> tuple[int, int]:
         """Return what was sent to a device, and what it acknowledged."""

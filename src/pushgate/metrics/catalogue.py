@@ -101,6 +101,8 @@ LOBBY = _gauge("lobby", "Connections whose handshake is not done")
 TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS whose TLS handshake is done")
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
+DRAINING = _gauge("draining", "Whether the node is being drained: it lets nobody in, and sends its clients away")
+
 BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up", own=True)
 
 OPENED = _counter("connections_opened_total", "Channel sessions opened")

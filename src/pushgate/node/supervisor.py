@@ -10,7 +10,6 @@ import resource
 import secrets
 import selectors
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 
@@ -23,8 +22,11 @@ from pushgate.messages.questions import Node
 from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
 from pushgate.metrics.rows import Rows
 from pushgate.node.check import check_config
+from pushgate.node.commands import Commands, Progress, Refusal
+from pushgate.node.control import DRAIN
 from pushgate.node.data_dir import DataDir
 from pushgate.node.devices import replicas_of
+from pushgate.node.draining import Drain
 from pushgate.node.growing import Mover
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
@@ -38,7 +40,7 @@ from pushgate.node.workers import Workers
 from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls, note_expiry
 from pushgate.sockets.handoff import open_channel
-from pushgate.sockets.listener import open_listener
+from pushgate.sockets.listener import open_listener, refuse_all
 
 STOP_MARGIN = 3.0
 """Seconds beyond the graces of a stop after which a worker is killed."""
@@ -98,6 +100,18 @@ class Supervisor:
                 mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._selector, self._timers)
             self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size, mover)
         self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
+        self._commands = Commands(self._selector, self._start_drain)
+        self._drain = Drain(
+            self._rows,
+            self._row,
+            self._clients,
+            self._timers,
+            lambda until: self._workers.say(DRAIN, str(until).encode()),
+            self._commands.tell,
+            self._stop,
+        )
+        self._data_dir = data_dir
+        self._told_to_stop = False
         self._stopping = False
         self._has_terminal = has_terminal()
 
@@ -106,7 +120,7 @@ class Supervisor:
         Signals(
             self._selector,
             {
-                signal.SIGTERM: self._stop,
+                signal.SIGTERM: self._terminate,
                 signal.SIGINT: self._stop,
                 signal.SIGHUP: self._hang_up,
                 signal.SIGCHLD: self._workers.bury,
@@ -120,6 +134,7 @@ class Supervisor:
             self._row[NODE_START] = int(time.time())
             self._workers.start()
             self._watchdog.start()
+            self._commands.open(self._data_dir.path)
             if self._systemd.present:
                 self._report()
             while not self._stopping or self._workers.running:
@@ -132,12 +147,29 @@ class Supervisor:
         _log.info("stopped")
         return 0
 
+    def _terminate(self) -> None:
+        """Be empty within `node.drain`, and then stop; told again, stop now."""
+        seconds = self._config.drain
+        if self._stopping or self._told_to_stop or not seconds:
+            self._stop()
+        else:
+            self._told_to_stop = True
+            self._drain.hurry(seconds)
+
+    def _start_drain(self, seconds: float) -> Progress | Refusal:
+        """Do what `pushgate drain` asks."""
+        if self._stopping:
+            return Refusal("it stops already")
+        self._drain.begin(seconds)
+        return self._drain.progress()
+
     def _stop(self) -> None:
         if self._stopping:
             _log.warning("told to stop again: stopping at once")
             self._kill_rest()
             return
         self._stopping = True
+        self._drain.end()
         grace = self._config.node.stop_grace
         _log.info("stopping", grace=grace)
         self._systemd.stopping()
@@ -145,7 +177,7 @@ class Supervisor:
             self._nats.let_go()
         self._workers.stop()
         for listener in (self._clients, self._management):
-            listener.shutdown(socket.SHUT_RD)  # in every process: who comes now is refused, and nobody left hanging
+            refuse_all(listener)
         self._timers.after(2 * grace + STOP_MARGIN, self._kill_rest)
 
     def _kill_rest(self) -> None:
@@ -181,6 +213,7 @@ class Supervisor:
             tls=self._tls,
             receiving=self._channels[index][0],
             sending=[sending for _, sending in self._channels],
+            drained_until=self._drain.until,
         )
 
     def _note_ready(self) -> None:
@@ -209,7 +242,8 @@ class Supervisor:
         connections = self._rows.total(CONNECTIONS)
         self._systemd.report(
             self._watchdog.silence < 2 * self._systemd.interval,
-            f"{connections} connections, {self._workers.ready} of {len(self._channels)} workers ready",
+            f"{connections} connections, {self._workers.ready} of {len(self._channels)} workers ready"
+            + (", draining" if self._drain.until is not None else ""),
         )
 
 

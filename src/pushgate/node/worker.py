@@ -28,9 +28,10 @@ from pushgate.errors import PushgateError
 from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, REFUSED
+from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, REFUSED
 from pushgate.metrics.rows import Rows
-from pushgate.node.control import READY, RELOAD, STOP, hear, say
+from pushgate.node.control import DRAIN, READY, RELOAD, STOP, hear, say
+from pushgate.node.departures import Departures
 from pushgate.node.devices import NONE, Devices, inbox_url
 from pushgate.node.reload import read_settings
 from pushgate.node.vitals import Vitals
@@ -82,6 +83,7 @@ class WorkerPlan:
     tls: Tls
     receiving: socket.socket
     sending: Sequence[socket.socket]
+    drained_until: float | None
 
 
 class Worker:
@@ -135,6 +137,9 @@ class Worker:
         )
         self._clients = Listener(plan.clients, self._poller, row, self._door.knock, loop.call_later)
         self._management = Listener(plan.management, self._poller, row, self._serve, loop.call_later)
+        self._departures = Departures(self._sessions, row, plan.index / plan.workers, loop.call_soon)
+        if plan.drained_until is not None:
+            self._drain(plan.drained_until)
 
     async def run(self) -> None:
         """Serve until the supervisor says stop; clients are told, and given `node.stop_grace` to take it."""
@@ -149,7 +154,8 @@ class Worker:
         await asyncio.wait((start, stop), timeout=BUS_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         early = not start.done()
         self._handoffs.start()
-        self._clients.start()
+        if not self._departures.under_way:
+            self._clients.start()
         await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             start.result()
@@ -171,14 +177,9 @@ class Worker:
 
     async def _stop(self) -> None:
         grace = self._plan.config.node.stop_grace
-        self._clients.stop()
+        self._let_nobody_in()
         self._management.stop()
-        self._door.empty()
-        self._tls.cut_handshakes()
-        self._lobby.empty()
         self._handoffs.stop()
-        if self._devices is not None:
-            self._devices.empty()
         answering = self._loop.create_task(self._api.stop(grace))
         async for session in self._walk_sessions():
             self._sessions.send_away(session, round(random.uniform(0, RECONNECT_SPREAD), 3))  # noqa: S311
@@ -192,6 +193,20 @@ class Worker:
         if self._devices is not None:
             await self._devices.stop(grace)
         await self._bus.stop()
+
+    def _drain(self, until: float) -> None:
+        """Let nobody in any more, and have all clients gone at this moment (monotonic seconds)."""
+        self._departures.begin(until, time.monotonic())
+        self._let_nobody_in()
+
+    def _let_nobody_in(self) -> None:
+        """Stop accepting clients, and turn away who is in its handshake."""
+        self._clients.stop()
+        self._door.empty()
+        self._tls.cut_handshakes()
+        self._lobby.empty()
+        if self._devices is not None:
+            self._devices.empty()
 
     def _let_in(self, connection: socket.socket, address: bytes) -> None:
         if self._tls.active:
@@ -231,6 +246,7 @@ class Worker:
         self._tls.tick()
         self._lobby.tick()
         self._heartbeat.tick(time.time())
+        self._departures.tick(time.monotonic())
         self._questions.tick()
         if self._devices is not None:
             self._devices.tick()
@@ -251,6 +267,8 @@ class Worker:
             os._exit(1)  # the supervisor is gone: nobody may be served by an orphan
         if said.word == RELOAD:
             self._reload(said.files[0])
+        elif said.word == DRAIN:
+            self._drain(float(said.body))
         elif said.word == STOP:
             self._stopping.set()
 
@@ -297,6 +315,8 @@ class Worker:
             reasons.append("the bus is away")
         if self._devices is not None:
             reasons += self._devices.why_not_ready()
+        if self._plan.rows.total(DRAINING):
+            reasons.append("the node is drained")
         if self._stopping.is_set():
             reasons.append("the node stops")
         return reasons

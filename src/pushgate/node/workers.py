@@ -62,11 +62,15 @@ class Workers:
         for child in self.children:
             child.reload(settings)
 
+    def say(self, word: bytes, body: bytes = b"") -> None:
+        """Say a word to all of them."""
+        for child in self.children:
+            child.say(word, body)
+
     def stop(self) -> None:
         """Ask them to stop gracefully, and start none again."""
         self._stopping = True
-        for child in self.children:
-            child.say(STOP)
+        self.say(STOP)
 
     def kill(self, number: signal.Signals) -> None:
         """Send them all a signal."""

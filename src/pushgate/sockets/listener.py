@@ -60,6 +60,12 @@ def open_listener(host: str, port: int, backlog: int) -> socket.socket:
     return listener
 
 
+def refuse_all(listener: socket.socket) -> None:
+    """Have the kernel refuse who connects from now on, in every process that shares the socket, and for good."""
+    with suppress(OSError):  # done before
+        listener.shutdown(socket.SHUT_RD)
+
+
 class Listener:
     """Accepts from a shared listening socket and gives each connection to `admit(socket, address)`.
 
