@@ -13,6 +13,7 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
 from pushgate.metrics.rows import Row
 from pushgate.node.growing import Mover
+from pushgate.node.nats_log import NOT_THERE
 from pushgate.node.nats_probe import Health
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import BackOff, Timers
@@ -57,7 +58,7 @@ class NatsKeeper:
         self._ill = 0
         self._starts = 0
         self._cluster = cluster
-        self._seen: Health | None = None
+        self._seen: tuple[frozenset[str], bool, str] | None = None
         self._mover = mover
 
     @property
@@ -130,13 +131,14 @@ class NatsKeeper:
         """Count the servers of the cluster, and tell when they change."""
         self._row[CLUSTER_SERVERS] = there = len(health.peers) + 1
         self._row[CLUSTER_LEADER] = bool(health.leader)
-        before, self._seen = self._seen, health
-        if before and (before.peers, bool(before.leader)) == (health.peers, bool(health.leader)):
+        reason = self._nats.route_trouble() if there < self._cluster else ""
+        seen = (health.peers, bool(health.leader), "" if reason.startswith(NOT_THERE) else reason)
+        if seen == self._seen:
             return
+        self._seen = seen
         if there >= self._cluster and health.leader:
             _log.info("the cluster is whole", servers=sorted(health.peers), leader=health.leader)
         else:
-            reason = self._nats.route_trouble() if there < self._cluster else ""
             _log.warning(
                 "the cluster misses servers" if health.leader else "the cluster has no quorum",
                 servers=f"{there} of {self._cluster}",
