@@ -131,9 +131,7 @@ class NatsServer:
         deadline = time.monotonic() + timeout
         while not self.is_ready():
             if time.monotonic() > deadline:
-                raise StartError(
-                    f"nats-server is not ready after {timeout:g} s:\n{last_words(self._home)}"
-                )
+                raise StartError(f"nats-server is not ready after {timeout:g} s:\n{last_words(self._home)}")
             self._wait(0.02)
 
     @property
