@@ -308,20 +308,6 @@ def test_what_is_shown() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("environ", "seconds"),
-    [
-        ({}, 0),
-        ({"PUSHGATE_BUS_URL": "memory:"}, 0),
-        ({"PUSHGATE_BUS_URL": "nats://elsewhere"}, 15),
-        ({"PUSHGATE_NODE_DRAIN": "7.5"}, 7.5),
-        ({"PUSHGATE_BUS_URL": "nats://elsewhere", "PUSHGATE_NODE_DRAIN": "0"}, 0),
-    ],
-)
-def test_a_node_that_is_alone_does_not_drain_unless_it_is_told_to(environ: dict[str, str], seconds: float) -> None:
-    assert load(environ=environ).drain == seconds
-
-
 def test_a_drain_has_to_be_a_time() -> None:
     with pytest.raises(ConfigError, match="expected `float`, got 'soon'"):
         load(environ={"PUSHGATE_NODE_DRAIN": "soon"})

@@ -108,6 +108,9 @@ class World(RuleBasedStateMachine):
         assert offset >= self.stored.get(key, 0), "a cursor never goes back"
         self.stored[key] = offset
 
+    def take(self, channel: Any) -> bool:
+        raise AssertionError("no other process is there")
+
     def release(self, channel: Any) -> None:
         self.released.append((channel.user.uid, channel.device))
 

@@ -4,7 +4,20 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from pushgate.errors import InboxUnavailable
-from pushgate.inbox.base import EVERYONE, Appended, Cursor, Device, Draft, Entry, Limits, OnEntry, OnEpoch, Outcome
+from pushgate.inbox.base import (
+    EVERYONE,
+    NO_PLACES,
+    Appended,
+    Cursor,
+    Device,
+    Draft,
+    Entry,
+    FollowedTo,
+    Limits,
+    OnEntry,
+    OnEpoch,
+    Outcome,
+)
 
 
 class FakeCursors:
@@ -56,7 +69,12 @@ class FakeInbox(FakeCursors):
         self.outcomes: dict[str, Outcome] = {}
         self.seen: dict[tuple[str, str, str], int] = {}
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None: ...
+    async def start(
+        self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch, places: Mapping[str, FollowedTo] = NO_PLACES
+    ) -> None: ...
+
+    def places(self) -> dict[str, FollowedTo]:
+        return {}
 
     async def open(self, tenants: Mapping[str, Limits]) -> None: ...
 

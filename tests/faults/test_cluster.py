@@ -15,7 +15,7 @@ import pytest
 from pushgate.client.listener import Listener
 from tests.fakes.nats import free_ports
 from tests.rig.client import WsClient
-from tests.rig.node import RunningNode, wait_until
+from tests.rig.node import RunningNode, is_alive, wait_until
 
 NAMES = ("a", "b", "c")
 DOUBTFUL = "no quorum"
@@ -113,6 +113,10 @@ async def take(node: RunningNode, cursor_file: Path, last: int) -> list[int]:
     return taken
 
 
+def pid_of(file: Path) -> int:
+    return int(json.loads(file.read_text())["pid"])
+
+
 async def hears(node: RunningNode, by: RunningNode, data: str) -> bool:
     """Whether a live push by one node reaches a client of another, within seconds."""
     client = await WsClient.join(node.clients_port, f"/ws?token={node.token('u')}")
@@ -183,6 +187,11 @@ async def test_a_node_that_was_alone_brings_what_it_has_and_devices_go_on_where_
         assert push(alone, number) == 202
     assert await take(alone, tmp_path / "cursor", 19) == list(range(20))
     alone.stop()
+    cluster.launch(a)
+    second = a.data_dir / "single" / "nats" / "nats.json"
+    wait_until(lambda: second.exists() and is_alive(pid_of(second)), "what it has is read", PATIENCE)
+    a.stop()
+    assert not is_alive(pid_of(second))
     cluster.launch(b, c, a)
     cluster.ready(a, b, c)
     assert push(b, 40) == 202

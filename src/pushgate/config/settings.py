@@ -15,9 +15,6 @@ Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 
-DRAIN = 15.0
-"""Seconds that SIGTERM drains a node of several, where `node.drain` is not set."""
-
 NAME = r"\A[A-Za-z0-9_-]{1,64}\Z"
 """What tenants and the bus prefix may be called; \\Z and not $, which would let a newline pass at the end."""
 
@@ -35,9 +32,9 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     power of two shares them evenly; 0 means one a core. `data_dir` holds keys, lock and the files of the embedded
     server. On SIGTERM clients are sent to other nodes evenly over `drain` seconds before the node stops; 0 stops at
     once. Not set, it is 15, which leaves room within the 30 s that Kubernetes allows, and 0 on a node that is alone
-    (`bus.url` is `embedded` or `memory:`): its clients have nowhere else to go. `stop_grace` is how many seconds
-    clients are given to take their last bytes when the node stops. A worker that is stuck for `watchdog` seconds is
-    killed and started again.
+    (`bus.url` is `memory:`, or `embedded` without `[cluster]`): its clients have nowhere else to go. `stop_grace` is
+    how many seconds clients are given to take their last bytes when the node stops. A worker that is stuck for
+    `watchdog` seconds is killed and started again.
     """
 
     name: Annotated[str, Meta(pattern=NODE_NAME)] = ""
@@ -281,18 +278,6 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     inbox: InboxConfig = field(default_factory=InboxConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tenants: dict[Annotated[str, Meta(pattern=NAME)], TenantConfig] = field(default_factory=dict)
-
-    @property
-    def alone(self) -> bool:
-        """Whether there can be no other node that this one's clients could go to."""
-        return self.bus.url == "embedded" or self.bus.url.startswith("memory:")
-
-    @property
-    def drain(self) -> float:
-        """How many seconds SIGTERM drains the node for: `node.drain`, or what suits where that is not set."""
-        if self.node.drain is not None:
-            return self.node.drain
-        return 0.0 if self.alone else DRAIN
 
 
 def shown_url(url: str) -> str:

@@ -53,6 +53,12 @@ class Cursors:
             # Those whose sessions end in one batch of events share a write.
             asyncio.get_running_loop().call_soon(self._begin)
 
+    def take(self, channel: Channel) -> bool:
+        """A device's session goes to another process; returns whether its cursor has to be stored there."""
+        assert channel.device is not None
+        device = Device(channel.user.tenant, channel.user.uid, channel.device)
+        return self._dirty.pop(device, None) is not None or device in self._flying
+
     async def load(self, devices: Sequence[Device]) -> list[Cursor | None]:
         """Return the cursors of devices, those that are not stored yet among them. Raises InboxUnavailable."""
         loaded = await self._store.load_cursors(devices)

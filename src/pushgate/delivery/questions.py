@@ -97,6 +97,17 @@ class Questions:
         self._outbox: list[Parcel] = []
         self._sender: asyncio.Task[None] | None = None
         self._ticks = 0
+        self._silent = False
+
+    def be_silent(self) -> None:
+        """Let another process speak for this node: only what this one asks itself it answers."""
+        if self._speaks and not self._silent and self._bus.connected:
+            self._post(None, Here(self._node, leaving=True))
+        self._silent = True
+
+    def speak(self) -> None:
+        """Speak for this node from now on."""
+        self._silent = False
 
     async def ask(self, question: Question, kind: type[R]) -> Gathered[R]:
         """Return what the nodes answer within DEADLINE; `kind` is the kind of reply that the question has.
@@ -158,15 +169,13 @@ class Questions:
         self.presence.tick()
         if self._speaks and self.presence.twin and not known:
             _log.error("another running node has the name of this one: set node.name", name=self._node.name)
-        if self._speaks and self._ticks % EVERY == 0:
+        if self._speaks and not self._silent and self._ticks % EVERY == 0:
             self._post(None, Here(self._node))
         self._ticks += 1
 
     async def stop(self) -> None:
         """Say that this node leaves, and wait until the bus has what was said; when it is away, not for long."""
-        if self._speaks and self._bus.connected:
-            self._post(None, Here(self._node, leaving=True))
-            self._speaks = False
+        self.be_silent()
         if self._sender is not None:
             await asyncio.wait((self._sender,), timeout=DEADLINE)
 
@@ -176,6 +185,8 @@ class Questions:
             asked.complete.set()
 
     def _answer(self, ask: Ask) -> None:
+        if self._silent and ask.node != self._node:
+            return
         if isinstance(ask.question, Count) and (not self._speaks or ask.node == self._node):
             return
         try:

@@ -1,14 +1,14 @@
 """A worker's part in reliable delivery: the inbox, and all that stands between it and the devices, built and kept."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from pushgate.config import Config, InboxConfig, TenantConfig
 from pushgate.delivery.cursors import Cursors
 from pushgate.delivery.reliable import Reliable
 from pushgate.delivery.unread import Unread
-from pushgate.inbox import Inbox, Limits, Options, create_inbox
+from pushgate.inbox import FollowedTo, Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS
@@ -16,7 +16,6 @@ from pushgate.metrics.rows import Row
 from pushgate.node.opening import Opening
 from pushgate.sessions.anteroom import Anteroom
 from pushgate.sessions.arrival import Arrival
-from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.poller import Poller
 
@@ -62,7 +61,7 @@ class Devices:
         lineage: str,
         poller: Poller,
         sessions: SessionManager,
-        inbound: Inbound,
+        let_in: Callable[[int, Arrival], None],
         row: Row,
         node_row: Row,
         loop: asyncio.AbstractEventLoop,
@@ -77,14 +76,20 @@ class Devices:
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors = Cursors(self.inbox)
         self.reliable = Reliable(sessions, self.inbox, self._cursors, sessions.close, self._spawn, row)
-        self._anteroom = Anteroom(self.inbox, self._cursors, inbound.take, poller, self._spawn, row)
+        self._anteroom = Anteroom(self.inbox, self._cursors, let_in, poller, self._spawn, row)
         self.unread = Unread(sessions, self.inbox, self.reliable.progress, self._spawn, row)
         sessions.devices = self.reliable
         poller.on_drained = self.reliable.resume
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, tenants: Mapping[str, TenantConfig]) -> None:
-        """Connect and follow the logs; waits for an inbox that is not there yet."""
-        await self.inbox.start(shards, on_entry, self._end_epoch)
+    async def start(
+        self,
+        shards: Iterable[int],
+        on_entry: OnEntry,
+        tenants: Mapping[str, TenantConfig],
+        places: Mapping[str, FollowedTo],
+    ) -> None:
+        """Connect and follow the logs, from `places` on; waits for an inbox that is not there yet."""
+        await self.inbox.start(shards, on_entry, self._end_epoch, places)
         await self.load(tenants)
 
     async def load(self, tenants: Mapping[str, TenantConfig]) -> None:

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 
+from pushgate.config import Config
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CONNECTIONS, DRAINING, LOBBY
 from pushgate.metrics.rows import Row, Rows
@@ -16,6 +17,8 @@ from pushgate.node.commands import Progress, State
 from pushgate.node.timers import Timers
 from pushgate.sockets.listener import refuse_all
 
+DEFAULT = 15.0
+"""Seconds that SIGTERM drains a node of several for, where `node.drain` is not set."""
 LOOK = 0.25
 """Seconds between two looks at who is left."""
 MARGIN = 1.0
@@ -24,6 +27,15 @@ TELL = 1.0
 """Seconds between two words to those who wait for the end."""
 
 _log = get_logger("supervisor")
+
+
+def drain_time(config: Config) -> float:
+    """Return how many seconds SIGTERM drains for: `node.drain`, or what suits the node where that is not set."""
+    if config.node.drain is not None:
+        return config.node.drain
+    bus = config.bus.url
+    is_alone = bus.startswith("memory:") or (bus == "embedded" and not config.cluster.nodes)
+    return 0.0 if is_alone else DEFAULT
 
 
 class Drain:

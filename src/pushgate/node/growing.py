@@ -8,6 +8,7 @@ operator removes it. A second server on that directory gives the streams to the 
 import asyncio
 import os
 import selectors
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -26,6 +27,8 @@ from pushgate.node.timers import BackOff, Timers
 
 DONE = "moved"
 """The file in `single/` that says that all of it is in the cluster."""
+STOP_PATIENCE = 5.0
+"""Seconds that it has to end its second server; one that is left behind is adopted by the next."""
 START_TIMEOUT = 30.0
 """Seconds that the second server is given to read what it has."""
 AGAIN = 0.3
@@ -67,7 +70,11 @@ class Mover:
         self._stopped = True
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait()
+            try:
+                self._process.wait(STOP_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     def _lose(self) -> None:
         self._selector.unregister(self._pidfd)
@@ -115,7 +122,7 @@ def main(path: str, program: str, replicas: str) -> int:
             server.ready(START_TIMEOUT)
             left = asyncio.run(move(home, server, int(replicas)))
         finally:
-            server.stop(START_TIMEOUT)
+            server.stop(STOP_PATIENCE / 2)
         if left:
             _log.error("the cluster has streams of these names already, and they are in use", streams=left)
             return IN_USE
@@ -129,6 +136,7 @@ async def _ready_at_once(_link: NatsLink) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and not at once: the second server has to go first
     log.set_up(sys.argv[4], sys.argv[5])  # type: ignore[arg-type]
     try:
         sys.exit(main(*sys.argv[1:4]))

@@ -80,13 +80,13 @@ class NatsKeeper:
         self._examine()
 
     def let_go(self) -> None:
-        """Do not start it again."""
+        """Do not start it again, nor what moves its messages."""
         self._let_go = True
+        if self._mover is not None:
+            self._mover.stop()
 
     def stop(self, grace: float) -> None:
         """End it: gently, and after `grace` seconds by force."""
-        if self._mover is not None:
-            self._mover.stop()
         self._nats.stop(grace)
 
     def _start(self) -> None:

@@ -244,6 +244,11 @@ class Lobby:
             raise TokenRefused(Close.SLOW_CLIENT, "the client does not read")
         self._pass_on(fd, arrival)
 
+    @property
+    def guests(self) -> int:
+        """How many are in their handshake."""
+        return len(self._guests)
+
     def _identify(self, guest: _Guest, token: str, inbox: Inbox) -> Arrival:
         claims = self._tenants.check_token(token)
         return Arrival(
