@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -28,14 +30,21 @@ class Cluster:
     """Three nodes on loopback, with the keys of the first. None is started yet."""
 
     def __init__(self, directory: Path) -> None:
-        self.places = [f"127.0.0.1:{port}" for port in free_ports(len(NAMES))]
-        self.nodes = [self._make(directory / name, name, place) for name, place in zip(NAMES, self.places, strict=True)]
+        self._directory = directory
+        ports = free_ports(len(NAMES))
+        self.places = [f"127.0.0.1:{port}" for port in ports]
+        self.nodes: list[RunningNode] = []
+        for name, port in zip(NAMES, ports, strict=True):
+            self.make(name, port)
 
-    def _make(self, directory: Path, name: str, place: str) -> RunningNode:
+    def make(self, name: str, port: int) -> RunningNode:
+        """Return a node of this name, which the others' servers find at this port."""
+        directory, place = self._directory / name, f"127.0.0.1:{port}"
         directory.mkdir()
         options = ["--workers", "1", "--cluster", ",".join(self.places), "--cluster-listen", place]
         node = RunningNode(directory, *options, PUSHGATE_NODE_NAME=name, PUSHGATE_CLUSTER_SECRET="sesame")
         node.clients_port, node.management_port = free_ports(2)
+        self.nodes.append(node)
         return node
 
     def launch(self, *nodes: RunningNode) -> None:
@@ -91,6 +100,15 @@ def push(node: RunningNode, data: Any, qos: str = "reliable") -> int:
         headers={"Authorization": f"Bearer {node.key}"},
         timeout=30,
     ).status_code
+
+
+def servers(node: RunningNode, status: int | None) -> dict[str, bool]:
+    """Return what `pushgate cluster show` says: which servers are there and up to date."""
+    command = [sys.executable, "-m", "pushgate", "cluster", "show", "--json", "--data-dir", str(node.data_dir)]
+    shown = subprocess.run(command, capture_output=True, check=False)
+    assert status is None or shown.returncode == status, shown.stderr
+    found = json.loads(shown.stdout)["servers"] if shown.stdout else []
+    return {each["node"]: each["online"] and each["current"] for each in found}
 
 
 def says(node: RunningNode, what: str) -> Callable[[], bool]:
@@ -162,8 +180,12 @@ async def test_nodes_join_die_and_come_back_and_nothing_that_was_answered_is_los
     cluster.launch(a)
     cluster.ready(a, c)
     send(a, c)
+    assert servers(a, 1) == {"a": True, "b": False, "c": True}
+    b.end_nats()
+    shutil.rmtree(b.data_dir / "nats")  # its machine was replaced by another one, with its name and an empty disk
     cluster.launch(b)
     cluster.ready(b)
+    wait_until(lambda: servers(b, None) == dict.fromkeys(NAMES, True), "b is up to date", PATIENCE)
     assert await take(b, tmp_path / "cursor", sent[-1]) == sent[taken:]
     taken = len(sent)
     send(a, b, c)
@@ -216,3 +238,25 @@ def test_a_wrong_secret_is_refused_and_said_on_both_sides(cluster: Cluster) -> N
         wait_until(says(node, "1 of 3 servers"), "it is alone", PATIENCE)
         wait_until(lambda node=node: "Authorization Violation" in node.log(), "the reason is logged")  # type: ignore[misc]
     assert "guess" not in stranger.log()
+
+
+def test_a_node_that_is_gone_for_good_is_removed_and_another_takes_its_place(cluster: Cluster) -> None:
+    a, b, c = cluster.nodes
+    cluster.launch(a, b, c)
+    cluster.ready(a, b, c)
+    assert push(a, 1) == 202
+    cluster.kill(c)
+    other = cluster.make("d", free_ports(1)[0])
+    cluster.launch(other)
+    cluster.ready(other)
+    remove = [sys.executable, "-m", "pushgate", "cluster", "remove", "--data-dir", str(a.data_dir)]
+    subprocess.run([*remove, "c"], check=True)
+    wait_until(lambda: servers(a, None) == {"a": True, "b": True, "d": True}, "d took the place of c", PATIENCE)
+    refused = subprocess.run([*remove, "nobody"], capture_output=True, check=False)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        b"pushgate: nobody cannot be removed: server is not a member of the cluster\n",
+    )
+    cluster.kill(a)
+    assert push(other, 2) == 202
+    assert push(b, 3) == 202

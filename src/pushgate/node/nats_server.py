@@ -138,7 +138,7 @@ class NatsServer:
     def url(self) -> str:
         """Where it is, with the credential: for NatsBus, not for logs. Right from `is_ready` until it is so again."""
         assert self._state is not None
-        return _url(self._password, self._state)
+        return _url(USER, self._password, self._state)
 
     @property
     def pid(self) -> int:
@@ -276,16 +276,16 @@ class NatsServer:
         self.adopted = self.moved = False
 
 
-def known_url(home: Path) -> str:
-    """Return where the server with these files is, with the credential. Raises StartError where none was ready yet."""
+def known_url(home: Path, user: str = USER) -> str:
+    """Return where the server with these files is, with a user's credential. Raises StartError where none was ready."""
     state = recall(home)
     if state is None:
         raise StartError(f"{home / 'nats.json'} is missing or damaged")
-    return _url(_kept_password(home / "password"), state)
+    return _url(user, _kept_password(home / "password"), state)
 
 
-def _url(password: str, state: NatsState) -> str:
-    return f"nats://{USER}:{password}@{HOST}:{state.port}"
+def _url(user: str, password: str, state: NatsState) -> str:
+    return f"nats://{user}:{password}@{HOST}:{state.port}"
 
 
 def _kept_password(file: Path) -> str:
