@@ -184,7 +184,10 @@ class Questions:
         """Count one tick of the worker; says now and then that this node is there."""
         if not self._bus.connected:
             return
+        known = self.presence.twin
         self.presence.tick()
+        if self._speaks and self.presence.twin and not known:
+            _log.error("another running node has the name of this one: set node.name", name=self._node.name)
         if self._speaks and not self._silent and self._ticks % EVERY == 0:
             self._post(None, Here(self._node))
         self._ticks += 1

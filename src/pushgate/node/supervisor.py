@@ -28,7 +28,9 @@ from pushgate.node.check import check_config
 from pushgate.node.commands import Commands, Progress, Refusal
 from pushgate.node.control import DRAIN, SPEAK
 from pushgate.node.data_dir import DataDir
+from pushgate.node.devices import replicas_of
 from pushgate.node.draining import Drain, drain_time
+from pushgate.node.growing import Mover
 from pushgate.node.heritage import Estate, Yours
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
@@ -111,8 +113,11 @@ class Supervisor:
         self._nats: NatsKeeper | None = None
         if checked.nats_server:
             nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
-            size = checked.member.size if checked.member is not None else 0
-            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size)
+            size, mover = 0, None
+            if checked.member is not None:
+                size, copies = checked.member.size, replicas_of(config)
+                mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._selector, self._timers)
+            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size, mover)
         self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
         self._commands = Commands(self._selector, self._start_drain)
         self._drain = Drain(
@@ -159,6 +164,8 @@ class Supervisor:
                     key.data()
                 self._timers.run_due()
         finally:
+            if self._nats is not None:
+                self._nats.let_go()
             if self._succession is not None and not self._succession.finished:
                 self._workers.kill(signal.SIGKILL)  # the node is not ours, and its nats-server neither
             elif self._nats is not None and not self._handed_over:
