@@ -306,3 +306,8 @@ def test_what_is_shown() -> None:
         "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], require_exp=True, connections=0,"
         " pushes_per_second=0, max_message=0, max_batch=1000, inbox_bytes=0, inbox_messages=0, max_ttl=0)"
     )
+
+
+def test_a_drain_has_to_be_a_time() -> None:
+    with pytest.raises(ConfigError, match="expected `float`, got 'soon'"):
+        load(environ={"PUSHGATE_NODE_DRAIN": "soon"})

@@ -63,6 +63,7 @@ class World(RuleBasedStateMachine):
         self.current_epoch = "one"
         self.meant: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
         self.stored: dict[tuple[str, str], int] = {}
+        self.released: list[tuple[str, str]] = []
         self.handled: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
         self.start_worker()
 
@@ -106,6 +107,12 @@ class World(RuleBasedStateMachine):
         key = channel.user.uid, channel.device
         assert offset >= self.stored.get(key, 0), "a cursor never goes back"
         self.stored[key] = offset
+
+    def take(self, channel: Any) -> bool:
+        raise AssertionError("no other process is there")
+
+    def release(self, channel: Any) -> None:
+        self.released.append((channel.user.uid, channel.device))
 
     def is_parked(self, fd: int) -> bool:
         return fd in self.parked
@@ -470,6 +477,7 @@ def test_another_epoch_ends_the_devices_connections(world: World) -> None:
     world.reliable._close = close
     world.reliable.end_epoch("acme")
     assert codes == [(channel, Close.GOING_AWAY)]
+    assert world.released == [("alice", "phone")], "its cursor is stored at once"
 
 
 def test_an_inbox_that_is_away_is_asked_again(world: World) -> None:

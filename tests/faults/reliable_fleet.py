@@ -64,6 +64,10 @@ class Fleet:
         self._ticking = asyncio.create_task(self._tick())
         self._tasks = [asyncio.create_task(caller.run()) for caller in self._callers]
 
+    def keep_connections(self) -> None:
+        """Cut no connection: nothing but what is done to the node happens."""
+        self._restless = False
+
     async def goes_on(self, count: int = 50) -> None:
         """Wait until so many more pushes were accepted."""
         wanted = len(self.ledger.accepted) + count

@@ -76,6 +76,28 @@ async def test_a_single_message_is_published_as_it_is() -> None:
     assert server.link.asked == [b"HPUB s reply.1 28 30\r\nNATS/1.0\r\nNats-Msg-Id: 7\r\n\r\np7\r\n"]
 
 
+async def test_after_one_that_was_tried_in_vain_the_next_are_tried_for_less_until_one_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nats_append, "PATIENCE", 0.5)
+    monkeypatch.setattr(nats_append, "RESIGNED", 0.05)
+    server = Server()
+    groups = commit(server.link)
+    answer, server.link.answer = server.link.answer, lambda asked: status(503)
+    attempts = []
+    for number in range(2):
+        before = len(server.link.asked)
+        assert isinstance((await groups.submit([message(number)]))[0], Unknown)
+        attempts.append(len(server.link.asked) - before)
+    assert 1 <= attempts[1] < attempts[0] / 3
+    server.link.answer = answer
+    assert await groups.submit([message(2)]) == [Appended(1)]
+    server.link.answer = lambda asked: status(503)
+    before = len(server.link.asked)
+    await groups.submit([message(3)])
+    assert len(server.link.asked) - before > attempts[0] / 2
+
+
 async def test_a_few_go_one_by_one_at_once_and_more_as_an_atomic_batch() -> None:
     server = Server()
     few = await commit(server.link).submit([message(number) for number in range(8)])

@@ -11,6 +11,7 @@ from pushgate.errors import StartError
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.nats_keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
+from pushgate.node.nats_log import NOT_THERE
 from pushgate.node.nats_probe import Health
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import PAUSES, Timers
@@ -28,6 +29,7 @@ class FakeNats:
         self.pidfd = -1
         self.ailments: list[str] = []
         self.health = Health()
+        self.trouble = ""
         self.room = ROOM
         self.signals: list[int] = []
 
@@ -52,7 +54,7 @@ class FakeNats:
         return self.health._replace(ailment=self.ailments.pop(0) if self.ailments else "")
 
     def route_trouble(self) -> str:
-        return "connection refused"
+        return self.trouble
 
     def signal(self, number: int) -> None:
         self.signals.append(number)
@@ -189,6 +191,9 @@ def test_an_ill_one_goes_on_until_its_disk_has_room(rig: Rig) -> None:
 def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Clock) -> None:
     with capture_logs() as logs:
         rig = Rig(clock, cluster=3)
+        for trouble in (f"{NOT_THERE} 1", f"{NOT_THERE} 2", "not you", "not you"):
+            rig.nats.trouble = trouble
+            rig.go_on(HEALTH)
         assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (1, 0)
         told = [Health(), Health(peers=frozenset({"b"}), leader="b"), Health(peers=frozenset({"b", "c"}), leader="b")]
         for health in (*told, told[-1]._replace(leader="c"), told[1]):
@@ -197,9 +202,10 @@ def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Cl
             assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (len(health.peers) + 1, bool(health.leader))
     rig.selector.close()
     rig.nats.forget()
-    assert [(log["event"], log["servers"], log.get("quorum"), log.get("reason")) for log in logs] == [
-        ("the cluster is not whole", "1 of 3", False, "connection refused"),
-        ("the cluster is not whole", "2 of 3", True, "connection refused"),
-        ("the cluster is whole", ["b", "c"], None, None),
-        ("the cluster is not whole", "2 of 3", True, "connection refused"),
+    assert [(log["event"], log["servers"], log.get("reason")) for log in logs] == [
+        ("the cluster has no quorum", "1 of 3", None),
+        ("the cluster has no quorum", "1 of 3", "not you"),
+        ("the cluster misses servers", "2 of 3", "not you"),
+        ("the cluster is whole", ["b", "c"], None),
+        ("the cluster misses servers", "2 of 3", "not you"),
     ]

@@ -1,7 +1,6 @@
 """What may change while a node runs, and how it reaches the workers."""
 
 import os
-import socket
 
 from msgspec import structs
 
@@ -14,16 +13,16 @@ from pushgate.config import (
     TenantConfig,
     TokenKeyConfig,
 )
-from pushgate.node.reload import RELOAD, Settings, name_fixed, read_settings, send_settings, take_on
+from pushgate.node.control import RELOAD, hear, open_control
+from pushgate.node.reload import Settings, name_fixed, read_settings, send_settings, take_on
 from pushgate.sockets.certificates import Certificate, Certificates
 
 TENANTS = {"acme": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s" * 32)], connections=5)}
 
 
 def test_settings_of_any_size_arrive_with_their_word() -> None:
-    ours, theirs = socket.socketpair()
+    ours, theirs = open_control()
     with ours, theirs:
-        ours.setblocking(False)
         certificates = Certificates(Certificate(b"chain", b"key", b"", 5, 7))
         tenants = {f"t{number}": TENANTS["acme"] for number in range(1000)}
         settings = Settings(tenants, LimitsConfig(), ClientsConfig(), certificates)
@@ -31,9 +30,10 @@ def test_settings_of_any_size_arrive_with_their_word() -> None:
         for _ in range(3):
             send_settings(ours, settings)
         for _ in range(3):
-            said, files, _, _ = socket.recv_fds(theirs, 16, 1)
-            assert said == RELOAD
-            assert [read_settings(file) for file in files] == [settings]
+            said = hear(theirs)
+            assert said is not None
+            assert said.word == RELOAD
+            assert [read_settings(file) for file in said.files] == [settings]
         assert len(os.listdir("/proc/self/fd")) == before
 
 

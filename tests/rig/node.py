@@ -44,6 +44,7 @@ class RunningNode:
         self._options = options
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
+        self._successor = 0
         self.terminal = -1
         """A terminal that the node runs at, as the leader of its session; -1: none."""
         self.trust: ssl.SSLContext | None = None
@@ -78,7 +79,7 @@ class RunningNode:
     def pid(self) -> int:
         """The supervisor's process id."""
         assert self._process is not None
-        return self._process.pid
+        return self._successor or self._process.pid
 
     @property
     def worker_pids(self) -> list[int]:
@@ -128,7 +129,7 @@ class RunningNode:
         command += ["--port", str(self.clients_port), "--management-port", str(self.management_port), *self._options]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PUSHGATE_")}
         environ["PYTHONPATH"] = str(Path(pushgate.__file__).parents[1])
-        environ.update({"PUSHGATE_NODE_STOP_GRACE": "1", **self._environ})
+        environ.update({"PUSHGATE_NODE_STOP_GRACE": "1", "PUSHGATE_NODE_DRAIN": "0", **self._environ})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -144,8 +145,34 @@ class RunningNode:
     def _take_terminal(self) -> None:
         fcntl.ioctl(self.terminal, termios.TIOCSCTTY, 0)
 
+    def upgrade(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Upgrade it as an operator does; returns what the command said. Its ports and keys stay."""
+        command = [sys.executable, "-m", "pushgate", "upgrade", "--data-dir", str(self.data_dir), *options]
+        environ = {**os.environ, "PYTHONPATH": str(Path(pushgate.__file__).parents[1])}
+        old = self.pid
+        until = time.monotonic() + PATIENCE
+        while True:  # for a second or so after an upgrade no other one can be made
+            said = subprocess.run(command, check=False, env=environ, capture_output=True, text=True, timeout=60)
+            if "the upgrade before is not over" not in said.stderr or time.monotonic() > until:
+                break
+        if said.returncode == 0:
+            self._successor = int((self.data_dir / "node.lock").read_text())
+            assert self._process is not None
+            if old == self._process.pid:
+                assert self._process.wait(PATIENCE) == 0, self.log()
+            else:
+                wait_until(lambda: not is_alive(old), "the old supervisor has ended")
+        return said
+
+    def _stop_successor(self) -> None:
+        pid, self._successor = self._successor, 0
+        if pid and is_alive(pid):
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not is_alive(pid), "the node has ended")
+
     def stop(self) -> None:
         """Stop it as an operator does, by SIGTERM; what an injected fault left behind is ended too."""
+        self._stop_successor()
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.terminate()

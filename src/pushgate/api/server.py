@@ -16,6 +16,8 @@ from pushgate.sockets.certificates import TlsPort
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a caller's TLS handshake may take."""
+IDLE = 3.0
+"""Seconds without a request after which a connection is closed that another process should have."""
 SWEEP = 1.0
 """Seconds between two looks at all connections."""
 
@@ -52,6 +54,25 @@ class ApiServer:
         task = self._loop.create_task(self._adopt(sock))
         self._adopting.add(task)
         task.add_done_callback(self._adopting.discard)
+
+    def detach_idle(self) -> list[int]:
+        """Return descriptors of the connections on which nothing is asked now, which go elsewhere; none of TLS."""
+        if self._tls.context is not None:
+            return []
+        return [file for connection in self._connections() if (file := connection.detach()) >= 0]
+
+    async def leave(self, patience: float) -> None:
+        """Take leave of the callers: the next answer to each is the last on its connection.
+
+        Returns when all have gone, or after so many seconds; who asks nothing for IDLE seconds is let go.
+        """
+        state = self._state
+        state.stopping = True
+        state.keep_alive = min(state.keep_alive, IDLE)
+        state.empty.clear()
+        await asyncio.gather(*self._adopting, return_exceptions=True)
+        if state.connections:
+            await asyncio.wait((self._loop.create_task(state.empty.wait()),), timeout=patience)
 
     async def stop(self, grace: float) -> None:
         """Answer the requests in flight, for at most `grace` seconds, then close every connection.

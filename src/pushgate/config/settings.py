@@ -30,13 +30,17 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     `name` tells this node from others of its cluster; empty means the host's name. `workers` share 256 shards, so a
     power of two shares them evenly; 0 means one a core. `data_dir` holds keys, lock and the files of the embedded
-    server. `stop_grace` is how many seconds clients are given to take their last bytes when the node stops. A worker
-    that is stuck for `watchdog` seconds is killed and started again.
+    server. On SIGTERM clients are sent to other nodes evenly over `drain` seconds before the node stops; 0 stops at
+    once. Not set, it is 15, which leaves room within the 30 s that Kubernetes allows, and 0 on a node that is alone
+    (`bus.url` is `memory:`, or `embedded` without `[cluster]`): its clients have nowhere else to go. `stop_grace` is
+    how many seconds clients are given to take their last bytes when the node stops. A worker that is stuck for
+    `watchdog` seconds is killed and started again.
     """
 
     name: Annotated[str, Meta(pattern=NODE_NAME)] = ""
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     data_dir: str = "pushgate-data"
+    drain: Annotated[float, Meta(ge=0, le=86400)] | None = None
     stop_grace: Seconds = 5.0
     watchdog: Annotated[float, Meta(ge=1, le=86400)] = 60.0
 

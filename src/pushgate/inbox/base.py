@@ -117,6 +117,15 @@ class Options(NamedTuple):
     lineage: str = ""
 
 
+class FollowedTo(NamedTuple):
+    """A place in a tenant's logs: an offset of an epoch."""
+
+    offset: int
+    epoch: str
+
+
+NO_PLACES: Mapping[str, FollowedTo] = {}
+
 OnEntry = Callable[[Entry], None]
 """Takes an entry that was followed; a plain call on the event loop, which must not raise."""
 
@@ -127,9 +136,12 @@ OnEpoch = Callable[[str], None]
 class Inbox(Protocol):
     """The interface of a backend; see the module for what it promises."""
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
+    async def start(
+        self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch, places: Mapping[str, FollowedTo] = NO_PLACES
+    ) -> None:
         """Connect; waits for a server that is not there yet, and raises InboxUnavailable when stopped meanwhile.
-        `shards` are those whose users' logs will be followed, together with the logs of everyone."""
+        `shards` are those whose users' logs will be followed, together with the logs of everyone. A tenant with one of
+        the `places` is followed from behind there, where its epoch is still that one."""
 
     async def open(self, tenants: Mapping[str, Limits]) -> None:
         """Make what these tenants need, and follow their logs; returns when that holds. Called again, it adds tenants
@@ -162,6 +174,9 @@ class Inbox(Protocol):
 
     async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
         """Store cursors (offset and epoch); returns when they are durable. Raises InboxUnavailable: any part may be."""
+
+    def places(self) -> dict[str, FollowedTo]:
+        """Return up to where the tenants that are followed were: every entry up to there was brought."""
 
     @property
     def connected(self) -> bool:

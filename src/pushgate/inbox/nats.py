@@ -11,11 +11,13 @@ from typing import NamedTuple
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import (
     EVERYONE,
+    NO_PLACES,
     Appended,
     Cursor,
     Device,
     Draft,
     Entry,
+    FollowedTo,
     Limits,
     OnEntry,
     OnEpoch,
@@ -73,6 +75,7 @@ class NatsInbox:
         self._shards: list[int] = []
         self._on_entry: OnEntry | None = None
         self._on_epoch: OnEpoch | None = None
+        self._places: Mapping[str, FollowedTo] = NO_PLACES
         self._logs: dict[str, _Logs] = {}
         subjects = CursorSubjects(prefix)
         stream = cursor_stream(subjects, options)
@@ -80,8 +83,11 @@ class NatsInbox:
         self._cursors = Cursors(subjects, self._cursor_commit, Gets(self._reads, stream))
         self._timer: asyncio.TimerHandle | None = None
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
+    async def start(
+        self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch, places: Mapping[str, FollowedTo] = NO_PLACES
+    ) -> None:
         """See Inbox. Tries for ever; what keeps it from connecting is logged."""
+        self._places = places
         self._shards, self._on_entry, self._on_epoch = sorted(shards), on_entry, on_epoch
         self._main.start(self._restart)
         self._reads.start(_ready_at_once)
@@ -171,6 +177,14 @@ class NatsInbox:
         with self._measured("cursor", INBOX_CURSOR_TIME):
             await self._cursors.store(cursors)
 
+    def places(self) -> dict[str, FollowedTo]:
+        """See Inbox."""
+        return {
+            name: FollowedTo(logs.stream.followed, epoch)
+            for name, logs in self._logs.items()
+            if (epoch := logs.follower.epoch) is not None
+        }
+
     @property
     def connected(self) -> bool:
         """Whether the connections stand, as far as is known: a silent server is noticed within 5 s."""
@@ -193,7 +207,15 @@ class NatsInbox:
         assert self._on_entry is not None
         assert self._on_epoch is not None
         follower = Follower(
-            self._main, stream, subjects, tenant, self._shards, self._on_entry, self._on_epoch, self._row
+            self._main,
+            stream,
+            subjects,
+            tenant,
+            self._shards,
+            self._on_entry,
+            self._on_epoch,
+            self._row,
+            self._places.get(tenant),
         )
         commit, gets = GroupCommit(self._main, stream, self._row), Gets(self._reads, stream)
         reader = LogReader(gets, stream, Stretch(stream, subjects, self._shards))

@@ -29,6 +29,8 @@ from pushgate.nats.replies import Reply
 
 PATIENCE = 10.0
 """Seconds that one call is tried: an election in a cluster takes 5 to 7."""
+RESIGNED = 1.0
+"""Seconds that it is tried from when one was tried in vain for all of that, until one succeeds."""
 PAUSE = 0.1
 """Seconds between two tries."""
 BATCH = 1000
@@ -111,8 +113,9 @@ class _PubAck(Struct):
 
 _decoder = json.Decoder(_PubAck)
 
-TRANSIENT = {10004, 10008, 10009, 10118, 10158, 10176, 10194, 10210}
-"""Errors that pass: elections, an id that is being stored just now, a batch that was lost, too many of them."""
+TRANSIENT = {10004, 10008, 10009, 10109, 10118, 10158, 10176, 10194, 10210}
+"""Errors that pass: elections, a stream that is sealed since another one takes its place, an id that is being stored
+just now, a batch that was lost, too many of them."""
 
 
 class GroupCommit:
@@ -128,12 +131,13 @@ class GroupCommit:
         self._names = map(f"{token_hex(6)}-{{}}".format, count())
         self._runner: asyncio.Task[None] | None = None
         self._stopped = False
+        self._resigned = False
 
     def submit(self, messages: Sequence[Message]) -> asyncio.Future[list[Outcome]]:
         """Return what becomes of messages, in order, within PATIENCE and what one last attempt takes."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Outcome]] = loop.create_future()
-        call = _Call(loop.time() + PATIENCE, future, len(messages))
+        call = _Call(loop.time() + (RESIGNED if self._resigned else PATIENCE), future, len(messages))
         waiting = [_Waiting(call, place, message) for place, message in enumerate(messages)]
         size = sum(each.size for each in waiting)
         if self._stopped or self._bytes + size > PARKED or not messages:
@@ -194,6 +198,7 @@ class GroupCommit:
             now = loop.time()
             for waiting in group:
                 if waiting.deadline <= now:
+                    self._resigned = True
                     waiting.settle(Unknown(reason))
             link = self._connection.link
             if link is not None:
@@ -206,6 +211,7 @@ class GroupCommit:
             if link is not None:
                 error = await self._attempt(link, group, apart or len(group) <= APART)
                 if error is None:
+                    self._resigned = False
                     return
                 if error.err_code and error.err_code not in TRANSIENT:
                     break

@@ -47,9 +47,10 @@ class Stream:
         Raises InboxUnavailable.
         """
         info = await self._call(link, "STREAM.INFO")
-        if _code(info) == MISSING:
+        if code_of(info) == MISSING:
+            await self._wait_for_mover(link)
             made = await self._call(link, "STREAM.CREATE", {**self.wanted, "metadata": {"epoch": token_hex(4)}})
-            if _code(made) == EXISTS:  # another worker was faster
+            if code_of(made) == EXISTS:  # another worker was faster
                 made = await self._call(link, "STREAM.INFO")
             info = self._checked(made)
             _log.info("stream made", stream=self.name)
@@ -114,6 +115,14 @@ class Stream:
         link.write((b"HPUB %b %b %d %d\r\n%b\r\n" % (self.root.encode(), reply, len(head), len(head), head),))
         if not await answer:
             raise InboxUnavailable(link.reason or "the inbox does not answer")
+
+    async def _wait_for_mover(self, link: NatsLink) -> None:
+        """Leave it to a node that is about to bring the stream along. Raises InboxUnavailable when there is one."""
+        if not self.replicated:
+            return  # it is no cluster that a node could join
+        answers = await link.ask(moving_subject(self.name), b"")
+        if not answers or not answers[0].status:
+            raise InboxUnavailable(f"stream {self.name}: a node brings it into the cluster" if answers else link.reason)
 
     async def _change(self, link: NatsLink, config: dict[str, Any]) -> dict[str, Any]:
         wanted = {**config, **self.wanted}
@@ -201,5 +210,11 @@ async def call_api(link: NatsLink, subject: str, body: dict[str, Any] | None = N
     return answer
 
 
-def _code(answer: dict[str, Any]) -> int:
+def moving_subject(stream: str) -> str:
+    """Return where somebody answers for as long as a stream of this name is being moved to this NATS."""
+    return f"{stream.partition('+')[0]}.moving.{stream}"
+
+
+def code_of(answer: dict[str, Any]) -> int:
+    """Return the number of the error that JetStream answered, 0 for none."""
     return int(answer.get("error", {}).get("err_code", 0))

@@ -14,7 +14,8 @@ class Metric(NamedTuple):
     """One metric: `slots` maps the values of its labels (none without labels) to a slot.
 
     Values in slots are integers: `unit` is what one of them stands for, a millionth for seconds. With `per_worker` each
-    row is told apart by the label `worker`, otherwise all are summed. Two metrics may show one slot.
+    row is told apart by the label `worker`, otherwise all are summed. Two metrics may show one slot. While one
+    generation of processes hands over to another, what both have is added up, but not what each says of itself, `own`.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Metric(NamedTuple):
     buckets: tuple[float, ...] = ()
     unit: float = 1
     per_worker: bool = False
+    own: bool = False
 
 
 class Histogram(NamedTuple):
@@ -50,9 +52,9 @@ def _counter(name: str, text: str) -> int:
     return slot
 
 
-def _gauge(name: str, text: str) -> int:
+def _gauge(name: str, text: str, own: bool = False) -> int:
     slot = _take(1)
-    CATALOGUE.append(Metric(name, "gauge", text, (), {(): slot}))
+    CATALOGUE.append(Metric(name, "gauge", text, (), {(): slot}, own=own))
     return slot
 
 
@@ -75,9 +77,10 @@ def _counters_by(name: str, text: str, labels: dict[str, Iterable[str]]) -> dict
     return slots
 
 
-def _gauges(name: str, text: str, label: str, values: Iterable[str]) -> dict[str, int]:
+def _gauges(name: str, text: str, label: str, values: Iterable[str], own: bool = False) -> dict[str, int]:
     slots = {value: _take(1) for value in values}
-    CATALOGUE.append(Metric(name, "gauge", text, (label,), {(value,): slot for value, slot in slots.items()}))
+    by_label: dict[tuple[str, ...], int] = {(value,): slot for value, slot in slots.items()}
+    CATALOGUE.append(Metric(name, "gauge", text, (label,), by_label, own=own))
     return slots
 
 
@@ -98,7 +101,9 @@ LOBBY = _gauge("lobby", "Connections whose handshake is not done")
 TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS whose TLS handshake is done")
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
-BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up")
+DRAINING = _gauge("draining", "Whether the node is being drained: it lets nobody in, and sends its clients away")
+
+BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up", own=True)
 
 OPENED = _counter("connections_opened_total", "Channel sessions opened")
 CLOSED = _counters(
@@ -137,6 +142,7 @@ CERTIFICATES = _gauges(
     "When the certificate of a port expires, in seconds since 1970; 0 where there is none",
     "port",
     ["clients", "management"],
+    own=True,
 )
 HANDED_OFF = _counter("handoffs_total", "Sockets passed to the worker that owns their user")
 PUSHES = _counters_by(
@@ -248,9 +254,11 @@ RELOADS = _counters(
     "config_reloads_total", "Reloads of the configuration, by what became of them", "result", ["done", "failed"]
 )
 LAST_RELOAD = _gauge(
-    "config_last_reload_timestamp_seconds", "When a reload was last taken on, in seconds since 1970; 0: not yet"
+    "config_last_reload_timestamp_seconds",
+    "When a reload was last taken on, in seconds since 1970; 0: not since the node was started or upgraded",
+    own=True,
 )
-NODE_START = _gauge("node_start_time_seconds", "When the node was started, since 1970")
+NODE_START = _gauge("node_start_time_seconds", "When the node was started, or upgraded, since 1970", own=True)
 
 HANDSHAKES = window()
 """The handshakes that this node began within the second."""

@@ -81,7 +81,9 @@ def _numbers(metric: Metric, rows: Rows) -> Family:
     if metric.per_worker:
         family = kind(PREFIX + metric.name, metric.help, labels=["worker"])
         for index in range(rows.count - 1):
-            family.add_metric([str(index)], rows.row(index)[metric.slots[()]] * metric.unit)
+            slot = metric.slots[()]
+            value = rows.row(index)[slot] if metric.kind == "gauge" else rows.of_worker(index, slot)
+            family.add_metric([str(index)], value * metric.unit)
         return family
     family = kind(PREFIX + metric.name, metric.help, labels=metric.labels)
     for values, slot in metric.slots.items():

@@ -12,7 +12,7 @@ from pushgate.messages.shard import SHARDS
 from pushgate.metrics.rows import Rows
 from pushgate.node.cluster import Member, doubts, member_of
 from pushgate.node.devices import NONE, inbox_url, options_of
-from pushgate.node.nats_server import find_nats_server
+from pushgate.node.nats_program import find_nats_server
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants

@@ -4,11 +4,13 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 from pushgate.log import bind, get_logger
+from pushgate.node.control import HAND_OVER, READY, Said, hear, open_control, say
 from pushgate.node.reload import Settings, send_settings
 from pushgate.node.timers import BackOff
-from pushgate.node.worker import READY, STOP, WorkerPlan, run_worker
+from pushgate.node.worker import WorkerPlan, run_worker
 
 _OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _log = get_logger("supervisor")
@@ -26,9 +28,7 @@ class Child:
 
     def fork(self, plan: WorkerPlan) -> None:
         """Start the worker; only the supervisor returns from here. Raises OSError when no process can be made."""
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
+        ours, theirs = open_control()
         self.close_control()
         self.ready = False
         self.back_off.note_start()
@@ -48,24 +48,29 @@ class Child:
         """Our end of the control socket, to wait on; None while no worker runs."""
         return self._control
 
-    def hear(self) -> bool:
-        """Read what the worker said; returns False at the end of it."""
+    def hear(self) -> Said | None:
+        """Return what the worker said; None at the end of it."""
         assert self._control is not None
         try:
-            said = self._control.recv(16)
+            said = hear(self._control)
         except OSError:
-            said = b""
-        if READY in said:
+            return None
+        if said is not None and said.word == READY:
             self.ready = True
-        return bool(said)
+        return said
 
-    def stop(self) -> None:
-        """Ask the worker to stop gracefully."""
+    def say(self, word: bytes, body: bytes = b"") -> None:
+        """Say a word to the worker, if there is one."""
         if self._control is not None:
             try:
-                self._control.send(STOP)
+                say(self._control, word, body)
             except OSError:
                 pass  # it just died, and is buried next
+
+    def hand_over(self, body: bytes, files: Sequence[int]) -> None:
+        """Give the worker channels to those that it hands its sessions over to. Raises OSError: it may have to wait."""
+        if self._control is not None:
+            say(self._control, HAND_OVER, body, files)
 
     def reload(self, settings: Settings) -> None:
         """Give the worker new settings."""
@@ -109,7 +114,9 @@ def _become_worker(plan: WorkerPlan, control: socket.socket) -> None:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # what a terminal sends is the supervisor's business
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
-        own = (plan.clients, plan.management, plan.receiving, *plan.sending, control)
+        own = [plan.clients, plan.management, plan.receiving, *plan.sending, control]
+        if plan.predecessor is not None:
+            own.append(plan.predecessor.channel)
         _close_all_but({0, 1, 2, *(sock.fileno() for sock in own)})
         status = run_worker(plan, control)
     except BaseException:

@@ -12,6 +12,8 @@ from pushgate.errors import StartError
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
 from pushgate.metrics.rows import Row
+from pushgate.node.growing import Mover
+from pushgate.node.nats_log import NOT_THERE
 from pushgate.node.nats_probe import Health
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import BackOff, Timers
@@ -43,8 +45,9 @@ class NatsKeeper:
         row: Row,
         moved: Callable[[], None],
         cluster: int = 0,
+        mover: Mover | None = None,
     ) -> None:
-        """`cluster` is how many servers its cluster has, 0 where it is alone."""
+        """`cluster` is how many servers its cluster has, 0 where it is alone; `mover` brings what it had before."""
         self._nats = nats
         self._selector = selector
         self._timers = timers
@@ -55,7 +58,8 @@ class NatsKeeper:
         self._ill = 0
         self._starts = 0
         self._cluster = cluster
-        self._seen: Health | None = None
+        self._seen: tuple[frozenset[str], bool, str] | None = None
+        self._mover = mover
 
     @property
     def url(self) -> str:
@@ -71,11 +75,15 @@ class NatsKeeper:
         """Start it and wait until it is ready. Raises StartError."""
         self._start()
         self._nats.ready(START_TIMEOUT)
+        if self._mover is not None:
+            self._mover.start()
         self._examine()
 
     def let_go(self) -> None:
-        """Do not start it again."""
+        """Do not start it again, nor what moves its messages."""
         self._let_go = True
+        if self._mover is not None:
+            self._mover.stop()
 
     def stop(self, grace: float) -> None:
         """End it: gently, and after `grace` seconds by force."""
@@ -123,18 +131,18 @@ class NatsKeeper:
         """Count the servers of the cluster, and tell when they change."""
         self._row[CLUSTER_SERVERS] = there = len(health.peers) + 1
         self._row[CLUSTER_LEADER] = bool(health.leader)
-        before, self._seen = self._seen, health
-        if before and (before.peers, bool(before.leader)) == (health.peers, bool(health.leader)):
+        reason = self._nats.route_trouble() if there < self._cluster else ""
+        seen = (health.peers, bool(health.leader), "" if reason.startswith(NOT_THERE) else reason)
+        if seen == self._seen:
             return
+        self._seen = seen
         if there >= self._cluster and health.leader:
             _log.info("the cluster is whole", servers=sorted(health.peers), leader=health.leader)
         else:
-            reason = self._nats.route_trouble() if there < self._cluster else ""
             _log.warning(
-                "the cluster is not whole",
+                "the cluster misses servers" if health.leader else "the cluster has no quorum",
                 servers=f"{there} of {self._cluster}",
                 others=sorted(health.peers),
-                quorum=bool(health.leader),
                 **{"reason": reason} if reason else {},
             )
 

