@@ -2,10 +2,8 @@
 
 import contextlib
 import json
-import os
 import secrets
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -60,9 +58,7 @@ class Cluster:
     """The nodes of `names`: each with its embedded server, which are one cluster; or with `external` on three servers
     that somebody runs beside them. Clients are in the namespace CLIENTS: be in there to connect to nodes."""
 
-    def __init__(
-        self, directory: Path, names: Sequence[str] = NAMES, *options: str, external: bool = False
-    ) -> None:
+    def __init__(self, directory: Path, names: Sequence[str] = NAMES, *options: str, external: bool = False) -> None:
         self.names = names
         self.network = network = Network((*names, CLIENTS))
         self.peers = {name: NatsPeer(network, names, name, directory / f"nats-{name}") for name in names if external}

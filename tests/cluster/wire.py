@@ -51,14 +51,19 @@ class Wire:
             pass  # a full queue loses frames, like any wire
 
 
-async def main(name: str, delay: float, loss: float) -> None:
-    """Be the wire, until killed."""
+def lay(name: str) -> str:
+    """Put a pair of ends between a port and the switch; returns the name of the open one."""
     new = f"slow-{name}"
     commands = [f"link add name {new} type veth peer name {new}-end", f"link set dev {new} master br up"]
     commands += [f"link set dev {new}-end up", f"link set dev {name} nomaster"]
     for command in commands:
         subprocess.run(["ip", *command.split()], check=True)
-    wire, port, end = Wire(delay, loss), attach(name), attach(f"{new}-end")
+    return f"{new}-end"
+
+
+async def be_wire(name: str, delay: float, loss: float, open_end: str) -> None:
+    """Be the wire, until killed."""
+    wire, port, end = Wire(delay, loss), attach(name), attach(open_end)
     wire.join(port, end)
     wire.join(end, port)
     print("ready", flush=True)
@@ -66,4 +71,4 @@ async def main(name: str, delay: float, loss: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(be_wire(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), lay(sys.argv[1])))

@@ -19,8 +19,8 @@ PATIENCE = 40.0
 
 class Fleet:
     """`users` with the devices of NAMES each. Of all devices one a `TICK` loses its connection; half of them keep
-    their cursor and say it, half rely on the gateway's. `callers` push to the users in turn, and one to everyone. Whoever connects
-    does so to any one of the nodes."""
+    their cursor and say it, half rely on the gateway's. `callers` push to the users in turn, and one to everyone.
+    Whoever connects does so to any one of the nodes."""
 
     def __init__(self, nodes: Sequence[RunningNode], users: int, callers: int, seed: int, pause: float = 0.2) -> None:
         self.dice = dice = random.Random(seed)

@@ -59,7 +59,9 @@ class Scene:
 
     async def push(self, ttl: int = 3600, size: int = 200_000, attempts: int = 1) -> str:
         address = lambda: self._node.management_address  # noqa: E731
-        caller = Caller(address, self._node.key, self.ledger, (), (), 0, self.dice, ttl=ttl, size=size, attempts=attempts)
+        caller = Caller(
+            address, self._node.key, self.ledger, (), (), 0, self.dice, ttl=ttl, size=size, attempts=attempts
+        )
         try:
             push = self.ledger.draw("alice")
             self.last = push.number
