@@ -6,73 +6,82 @@ every node; the devices connect to any of them. What the scene's `finish` assert
 """
 
 import asyncio
-
-import pytest
+from collections.abc import Awaitable, Callable
 
 from tests.cluster.scene import Scene
 
 RESUMED = 4.0
 """Seconds after a repair in which live pushes get through again: 1 to 2 where the machine is not busy with others."""
 
-
-async def whole(scene: Scene) -> None:
-    """Wait until all is as it was: live pushes get through, every node is ready, and reliable pushes go on."""
-    await scene.repaired(RESUMED)
-    for name in scene.nodes:
-        await scene.until(lambda name=name: not scene.reasons(name), f"{name} is ready")  # type: ignore[misc]
-    await scene.fleet.goes_on()
-    await scene.finish()
+OTHERS = ("a", "b")
 
 
-async def test_a_node_dies_and_comes_back(scene: Scene) -> None:
+async def a_node_dies_and_comes_back(scene: Scene) -> None:
     assert scene.cluster.kill("c") >= 4
     await scene.fleet.goes_on()
     missing = scene.ask("a", "/v1/nodes").json()["missing"]
     assert missing == ["c"], "it is named, and not left out"
     await asyncio.to_thread(scene.cluster.start, "c")
-    await whole(scene)
 
 
-async def test_a_node_is_cut_off_from_everybody(scene: Scene) -> None:
+async def a_node_is_cut_off_from_everybody(scene: Scene) -> None:
     scene.network.isolate("c")
     await scene.fleet.goes_on(100)
-    scene.network.repair()
-    await whole(scene)
 
 
-@pytest.mark.parametrize("ways", ["to the others", "from the others"])
-async def test_a_node_is_heard_or_hears_only(scene: Scene, ways: str) -> None:
-    others = ("a", "b")
-    scene.network.cut([("c", other) if ways == "to the others" else (other, "c") for other in others])
+async def a_node_is_not_heard_by_the_others(scene: Scene) -> None:
+    scene.network.cut([("c", other) for other in OTHERS])
     await scene.until(lambda: bool(scene.reasons("c")), "it says that it is not ready")
     await scene.fleet.goes_on()
-    scene.network.repair()
-    await whole(scene)
 
 
-async def test_a_node_is_slow_and_loses_packets(scene: Scene) -> None:
+async def a_node_does_not_hear_the_others(scene: Scene) -> None:
+    scene.network.cut([(other, "c") for other in OTHERS])
+    await scene.until(lambda: bool(scene.reasons("c")), "it says that it is not ready")
+    await scene.fleet.goes_on()
+
+
+async def a_node_is_slow_and_loses_packets(scene: Scene) -> None:
     scene.network.slow("c", 0.2, 5)
     await scene.fleet.goes_on(100)
     assert scene.reasons("a") == scene.reasons("b") == []
-    scene.network.repair()
-    await whole(scene)
 
 
-async def test_the_cluster_falls_apart_two_and_one(scene: Scene) -> None:
+async def the_cluster_falls_apart_two_and_one(scene: Scene) -> None:
     """The one keeps its clients, and what is live goes on among them; it takes nothing reliable."""
     before = scene.live.connects["c"]
-    scene.network.isolate("c", ["a", "b"])
+    scene.network.isolate("c", OTHERS)
     await scene.until(lambda: "no quorum: 1 of 3" in " ".join(scene.reasons("c")), "it says what it lacks")
     assert scene.reasons("a") == scene.reasons("b") == []
     await scene.fleet.goes_on()
     live = await asyncio.to_thread(scene.nodes["c"].push, "live-c", ["c", 0.0])
     assert live.status_code == 202
-    scene.network.repair()
-    await whole(scene)
     assert scene.live.connects["c"] == before, "its clients were kept"
 
 
-async def test_all_nodes_die_at_once(scene: Scene) -> None:
+async def all_nodes_die_at_once(scene: Scene) -> None:
     scene.cluster.kill("a", "b", "c")
     await asyncio.to_thread(scene.cluster.start)
-    await whole(scene)
+
+
+FAILURES: list[Callable[[Scene], Awaitable[None]]] = [
+    a_node_dies_and_comes_back,
+    a_node_is_cut_off_from_everybody,
+    a_node_is_not_heard_by_the_others,
+    a_node_does_not_hear_the_others,
+    a_node_is_slow_and_loses_packets,
+    the_cluster_falls_apart_two_and_one,
+    all_nodes_die_at_once,
+]
+
+
+async def test_whatever_fails_nothing_accepted_is_lost_and_all_is_soon_well_again(scene: Scene) -> None:
+    for fail in FAILURES:
+        await fail(scene)
+        scene.network.repair()
+        resumed = await scene.repaired(RESUMED)
+        print(f"{fail.__name__}: live pushes everywhere {resumed:.1f} s after the repair", flush=True)
+        for name in scene.nodes:
+            await scene.until(lambda name=name: not scene.reasons(name), f"{name} is ready")  # type: ignore[misc]
+        await scene.fleet.goes_on()
+    await scene.finish()
