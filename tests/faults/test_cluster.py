@@ -19,7 +19,6 @@ from tests.fakes.nats import free_ports
 from tests.rig.node import RunningNode, is_alive, wait_until
 
 NAMES = ("a", "b", "c")
-"""What is answered 503: it may come all the same, since a server without a quorum does not know that at once."""
 PATIENCE = 60.0
 """Seconds for an election or two on a machine with much to do."""
 
