@@ -289,7 +289,7 @@ async def test_a_second_upgrade_meanwhile_is_refused_and_does_no_harm(make_node:
     os.kill(old, signal.SIGUSR2)
     await asyncio.to_thread(wait_until, lambda: "an upgrade is under way" in node.log(), "the second one is refused")
     await asyncio.to_thread(wait_until, lambda: "handed over" in node.log(), "the first one goes on")
-    await first
+    assert (await first).returncode == 0
     assert node.push("alice", "still here").status_code == 202
     assert (await client.receive())["data"] == "still here"
 

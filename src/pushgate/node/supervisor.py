@@ -206,6 +206,9 @@ class Supervisor:
 
     def _begin_upgrade(self) -> None:
         """Have another supervisor, of the version and with the settings that are there now, take our place."""
+        if self._upgrade is not None:
+            _log.warning("an upgrade is under way: a second one is not begun")
+            return
         report = Report(self._data_dir.path)
         if reason := self._why_not_upgraded():
             report.fail(reason)
@@ -229,8 +232,8 @@ class Supervisor:
         self._upgrade.begin()
 
     def _why_not_upgraded(self) -> str:
-        if self._upgrade is not None or self._handed_over:
-            return "an upgrade is under way"
+        if self._handed_over:
+            return "the node is another process's now"
         if self._stopping or self._drain.until is not None:
             return "the node is about to stop"
         if self._succession is not None and not self._succession.over:
