@@ -55,6 +55,12 @@ class ApiServer:
         self._adopting.add(task)
         task.add_done_callback(self._adopting.discard)
 
+    def detach_idle(self) -> list[int]:
+        """Return descriptors of the connections on which nothing is asked now, which go elsewhere; none of TLS."""
+        if self._tls.context is not None:
+            return []
+        return [file for connection in self._connections() if (file := connection.detach()) >= 0]
+
     async def leave(self, patience: float) -> None:
         """Take leave of the callers: the next answer to each is the last on its connection.
 

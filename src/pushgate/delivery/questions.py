@@ -28,6 +28,7 @@ from pushgate.messages.questions import (
     Reached,
     Reply,
     Sessions,
+    Took,
     Word,
     decode_word,
     encode_word,
@@ -82,16 +83,26 @@ class _Asked:
 class Questions:
     """The questions of one worker, and its answers to those of others. `hear` is given what is no push.
 
-    `index` is the worker's on its node, `reply` what it says to a question about its own node.
+    `index` is the worker's on its node, `reply` what it says to a question about its own node. `replace` is told of the
+    devices that other nodes have taken.
     """
 
-    def __init__(self, node: Node, index: int, bus: Bus, reply: Callable[[Question], Reply], row: Row) -> None:
+    def __init__(
+        self,
+        node: Node,
+        index: int,
+        bus: Bus,
+        reply: Callable[[Question], Reply],
+        row: Row,
+        replace: Callable[[Took], None] = lambda word: None,
+    ) -> None:
         self.presence = Presence(node)
         self._node = node
         self._speaks = index == 0
         self._shard = index  # of any number of workers, the one of this index owns it
         self._bus = bus
         self._reply = reply
+        self._replace = replace
         self._row = row
         self._asked: dict[int, _Asked] = {}
         self._outbox: list[Parcel] = []
@@ -108,6 +119,11 @@ class Questions:
     def speak(self) -> None:
         """Speak for this node from now on."""
         self._silent = False
+
+    def tell_taken(self, tenant: str, uid: str, device: str, since: int, serial: int) -> None:
+        """Tell other nodes, if there are any, that a device has a new session here."""
+        if len(self.presence.nodes) > 1 or not self.presence.settled:
+            self._post(shard_of(tenant, uid), Took(self._node, tenant, uid, device, since, serial))
 
     async def ask(self, question: Question, kind: type[R]) -> Gathered[R]:
         """Return what the nodes answer within DEADLINE; `kind` is the kind of reply that the question has.
@@ -155,6 +171,9 @@ class Questions:
             self.presence.hear(word)
         elif isinstance(word, Ask):
             self._answer(word)
+        elif isinstance(word, Took):
+            if word.node != self._node:
+                self._replace(word)
         else:
             asked = self._asked.get(word.id)
             if asked is not None:

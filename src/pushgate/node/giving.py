@@ -24,7 +24,17 @@ from pushgate.errors import BusUnavailable
 from pushgate.inbox import FollowedTo, Inbox
 from pushgate.log import get_logger
 from pushgate.messages.shard import shard_of
-from pushgate.node.passing import NOTES_BYTES, PACKET_BYTES, PACKET_SESSIONS, Arrived, Given, Noted, Sender, Sessions
+from pushgate.node.passing import (
+    NOTES_BYTES,
+    PACKET_BYTES,
+    PACKET_SESSIONS,
+    Arrived,
+    Callers,
+    Given,
+    Noted,
+    Sender,
+    Sessions,
+)
 from pushgate.sessions.arrival import Arrival, encode_arrival
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
@@ -104,6 +114,18 @@ class Giving:
         else:
             self._arrivals[shard].append((fd, arrival))
         return True
+
+    async def give_callers(self, connections: Sequence[int]) -> None:
+        """Hand connections of callers over, to all new workers in turn."""
+        for turn, start in enumerate(range(0, len(connections), PACKET_SESSIONS)):
+            sender = self._senders[(self._index + turn) % len(self._senders)]
+            try:
+                await sender.send(Callers(), connections[start : start + PACKET_SESSIONS])
+            except OSError as error:
+                _log.error("callers could not be handed over", reason=error.strerror)
+                for file in connections[start:]:
+                    os.close(file)
+                return
 
     async def _give(self, done: Callable[[], None]) -> None:
         waits = LOBBY_PATIENCE

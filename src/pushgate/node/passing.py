@@ -51,7 +51,11 @@ class Arrived(Struct, tag="a", array_like=True, frozen=True):
     record: bytes
 
 
-Packet = Sessions | Given | Noted | Arrived
+class Callers(Struct, tag="c", array_like=True, frozen=True):
+    """Connections of callers on which nothing is asked now: a descriptor each."""
+
+
+Packet = Sessions | Given | Noted | Arrived | Callers
 
 _encode = msgpack.Encoder().encode
 _decoder: msgpack.Decoder[Packet] = msgpack.Decoder(Packet)

@@ -14,7 +14,7 @@ from pushgate.inbox import FollowedTo
 from pushgate.log import get_logger
 from pushgate.messages.shard import owner_of
 from pushgate.metrics.rows import Row
-from pushgate.node.passing import Arrived, Given, Noted, Packet, Sessions, receive
+from pushgate.node.passing import Arrived, Callers, Given, Noted, Packet, Sessions, receive
 from pushgate.sessions.arrival import Arrival, decode_arrival
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.state import decode_state
@@ -52,17 +52,19 @@ class Taking:
         router: Router,
         fanout: FanOut,
         admit: Callable[[int, Arrival], None],
+        serve: Callable[[socket.socket], None],
         call_later: Callable[[float, Callable[[], None]], object],
         done: Callable[[], None],
         row: Row,
     ) -> None:
-        """`admit` takes a connection that came to an old worker, and is for one of our shards."""
+        """`admit` takes a connection that came to an old worker, and is for one of our shards; `serve` a caller's."""
         self._workers = predecessor.workers
         self._channel = predecessor.channel
         self._poller = poller
         self._sessions = sessions
         self._router = router
         self._admit = admit
+        self._serve = serve
         self._call_later = call_later
         self._done = done
         self._holding = Holding(sessions, router.deliver, fanout.start, shards, predecessor.workers, row)
@@ -108,6 +110,9 @@ class Taking:
                 self._holding.note(packet.worker, split(packet.digests))
             case Given():
                 self._release(packet)
+            case Callers():
+                for caller in fds:
+                    self._serve(socket.socket(fileno=caller))
             case Arrived():
                 self._admit(fds[0], decode_arrival(packet.record))
 

@@ -46,6 +46,7 @@ from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.replacing import Replacing
 from pushgate.sessions.session import ChannelSession
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.addresses import AddressCounts
@@ -125,7 +126,9 @@ class Worker:
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         self._bus = create_bus(plan.bus_url, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
-        self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row)
+        replace = Replacing(self._sessions).replace
+        self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row, replace)
+        self._sessions.on_device = self._questions.tell_taken
         url, node_row = inbox_url(config, plan.bus_url), plan.rows.row(plan.workers)
         self._devices = (
             Devices(url, config, plan.lineage, self._poller, self._sessions, self._welcome, row, node_row, loop)
@@ -153,6 +156,7 @@ class Worker:
                 self._router,
                 fanout,
                 self._take,
+                self._serve_caller,
                 loop.call_later,
                 self._accept,
                 row,
@@ -218,6 +222,7 @@ class Worker:
         self._management.stop()
         if self._retiring:
             self._questions.be_silent()
+            await self._giving.give_callers(self._api.detach_idle())
             await self._api.leave(LEAVE_PATIENCE)
         self._let_nobody_in()
         self._handoffs.stop()
@@ -256,6 +261,9 @@ class Worker:
             self._lobby.admit(connection.detach(), address)
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
+        self._serve_caller(connection)
+
+    def _serve_caller(self, connection: socket.socket) -> None:
         self._api.serve(connection)
 
     def _deliver(self, fd: int, arrival: Arrival) -> None:

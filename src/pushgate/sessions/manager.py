@@ -3,7 +3,7 @@
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
@@ -77,7 +77,8 @@ class SessionManager:
 
     `handler` is who reads from them, `devices` who brings reliable messages to those that name a device, None on a node
     without an inbox (they need the manager, so they are set once both exist). `by_fd` is indexed by
-    descriptor and None where there is no session.
+    descriptor and None where there is no session. `on_device` is told of each new session of a device: tenant, user,
+    device, since when, and its number.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class SessionManager:
         self.agents = Agents()
         self.handler: Handler
         self.devices: Devices | None = None
+        self.on_device: Callable[[str, str, str, int, int], None] = _tell_nobody
         self.tick = 0
         self._poller = poller
         self._write = poller.write
@@ -155,6 +157,8 @@ class SessionManager:
         self._write(fd, arrival.greeting + FORMATS[session.format].frame(welcome))
         if devices is not None:
             devices.begin(session, arrival.cursor or 0)
+        if session.device is not None:
+            self.on_device(tenant.name, arrival.uid, session.device, since, serial)
         return session
 
     def send(self, session: ChannelSession, message: FromServer) -> None:
@@ -370,3 +374,7 @@ class SessionManager:
             self._row[tenant.users_slot] -= 1
         self._addresses.leave(self.columns.address_of(session.fd))
         self._row[CONNECTIONS] -= 1
+
+
+def _tell_nobody(_tenant: str, _uid: str, _device: str, _since: int, _serial: int) -> None:
+    """There is no other node."""
