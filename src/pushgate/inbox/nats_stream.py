@@ -55,6 +55,9 @@ class Stream:
             info = self._checked(made)
             _log.info("stream made", stream=self.name)
         config = self._checked(info)["config"]
+        # copies are never taken away: nodes that start with another setting, one after the other, would go to and fro
+        self.wanted["num_replicas"] = copies = max(self.wanted["num_replicas"], config.get("num_replicas", 1))
+        self.replicated = copies > 1
         if any(config.get(key, False) != value for key, value in self.wanted.items()):  # what is false is left out
             config = await self._change(link, config)
         if not config.get("allow_atomic"):
