@@ -50,8 +50,8 @@ class FakeCursors:
     def epoch(self, tenant: str) -> str:
         return self.current
 
-    async def newest(self, tenant: str) -> int:
-        self._ask("newest", 1)
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
+        self._ask("confirm" if confirmed else "newest", 1)
         return self.newest_offset
 
     def _ask(self, what: str, size: int) -> None:

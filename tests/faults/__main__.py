@@ -26,7 +26,7 @@ QUIET = (0.0, 4.0)
 async def chaos(node: RunningNode, seconds: float, seed: int) -> list[str]:
     """Return in words what was not as promised. Raises AssertionError with what never came to be."""
     dice = random.Random(seed)
-    fleet = Fleet(node, 200, 40, seed)
+    fleet = Fleet([node], 200, 40, seed)
     faults = Faults(node, fleet, dice)
     names = list(faults.by_name)
     until = time.monotonic() + seconds

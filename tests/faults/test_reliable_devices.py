@@ -40,7 +40,13 @@ async def test_devices_that_do_not_read_cost_no_memory_and_get_everything_when_t
     users = [f"user{number}" for number in range(USERS)]
     devices = [
         Device(
-            lambda: node.clients_port, user, name, node.token(user), ledger.complain, random.Random(number), deaf=True
+            lambda: node.clients_address,
+            user,
+            name,
+            node.token(user),
+            ledger.complain,
+            random.Random(number),
+            deaf=True,
         )
         for number, user in enumerate(users)
         for name in NAMES
@@ -99,7 +105,7 @@ async def test_a_device_that_is_replaced_in_the_middle_of_a_stream_loses_nothing
     ledger = Ledger(random.Random(1))
     devices = [
         Device(
-            lambda: node.clients_port,
+            lambda: node.clients_address,
             "alice",
             name,
             node.token("alice"),

@@ -118,7 +118,7 @@ def cpus(node: RunningNode, count: int) -> Iterator[None]:
 async def test_an_upgrade_drops_nobody_loses_nothing_and_doubles_nothing(make_node: MakeNode) -> None:
     node = make_node(PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS="0")
     node.start()
-    fleet = Fleet(node, 40, 8, SEED, pause=0.05)
+    fleet = Fleet([node], 40, 8, SEED, pause=0.05)
     fleet.keep_connections()
     users = [f"watcher{number}" for number in range(USERS)]
     stopped = asyncio.Event()

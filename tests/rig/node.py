@@ -34,6 +34,9 @@ class RunningNode:
     """One node; it keeps its ports, keys and data when it is stopped and started again."""
 
     def __init__(self, directory: Path, *options: str, **environ: str) -> None:
+        self.host = "127.0.0.1"
+        self.within: list[str] = []
+        """What its command line begins with: where it runs, when that is not here."""
         self.clients_port = 0
         self.management_port = 0
         self.data_dir = directory / "data"
@@ -50,12 +53,22 @@ class RunningNode:
     @property
     def api(self) -> str:
         """Where its HTTP API is."""
-        return f"{'https' if self.trust else 'http'}://127.0.0.1:{self.management_port}"
+        return f"{'https' if self.trust else 'http'}://{self.host}:{self.management_port}"
+
+    @property
+    def clients_address(self) -> tuple[str, int]:
+        """Where clients connect, as sockets have it."""
+        return self.host, self.clients_port
+
+    @property
+    def management_address(self) -> tuple[str, int]:
+        """Where its HTTP API is, as sockets have it."""
+        return self.host, self.management_port
 
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"ws://127.0.0.1:{self.clients_port}/ws"
+        return f"ws://{self.host}:{self.clients_port}/ws"
 
     @property
     def key(self) -> str:
@@ -107,11 +120,12 @@ class RunningNode:
     def start(self) -> None:
         """Start it, and return when it is ready."""
         self.launch()
-        wait_until(self._is_ready, "the node is ready")
+        wait_until(self.is_ready, "the node is ready")
 
     def launch(self) -> "subprocess.Popen[bytes]":
         """Start it without waiting."""
-        command = [sys.executable, "-m", "pushgate", "run", "--data-dir", str(self.data_dir), "--log-style", "json"]
+        command = [*self.within, sys.executable, "-m", "pushgate", "run", "--log-style", "json"]
+        command += ["--data-dir", str(self.data_dir), "--host", self.host, "--management-host", self.host]
         command += ["--port", str(self.clients_port), "--management-port", str(self.management_port), *self._options]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PUSHGATE_")}
         environ["PYTHONPATH"] = str(Path(pushgate.__file__).parents[1])
@@ -171,9 +185,9 @@ class RunningNode:
 
     def kill(self) -> None:
         """Kill the supervisor with -9."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def end_nats(self) -> None:
         """End a nats-server that outlived its supervisor."""
@@ -190,7 +204,8 @@ class RunningNode:
         """Return what it logged since it was started."""
         return self._log.read_text()
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it is ready; fails when it has ended."""
         assert self._process is not None
         assert self._process.poll() is None, f"the node ended: {self.log()}"
         for line in self.log_lines():

@@ -158,9 +158,10 @@ class Inbox(Protocol):
         """Return the first entries with an offset above `after` of the user's and everyone's logs together, in order of
         offsets: at most `limit`, fewer only when there are no more. Raises InboxUnavailable."""
 
-    async def newest(self, tenant: str) -> int:
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """Return an offset that no entry answered so far is above, and that is none of a later one: the highest given
-        so far, as a rule. Raises InboxUnavailable."""
+        so far, as a rule. Where there are several copies, one may be asked that lacks what other processes appended
+        just now; with `confirmed` none is. Raises InboxUnavailable."""
 
     def epoch(self, tenant: str) -> str:
         """Return the epoch of an opened tenant's logs, as last heard. Raises InboxUnavailable before that."""

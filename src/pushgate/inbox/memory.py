@@ -142,7 +142,7 @@ class MemoryInbox:
         ]
         return sorted(entries, key=lambda entry: entry.offset)[:limit]
 
-    async def newest(self, tenant: str) -> int:
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """See Inbox."""
         return self._tenant(tenant).newest
 

@@ -150,10 +150,10 @@ class NatsInbox:
             for offset, subject, _, payload in found
         ]
 
-    async def newest(self, tenant: str) -> int:
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """See Inbox."""
         with self._measured("read", INBOX_READ_TIME):
-            return await self._of(tenant).gets.newest()
+            return await self._of(tenant).gets.newest(confirmed=confirmed)
 
     def epoch(self, tenant: str) -> str:
         """See Inbox."""

@@ -17,6 +17,8 @@ EXISTS = 10058
 MISSING = 10059
 TOO_SMALL = {10005, 10074}
 """Errors for more copies than there are servers with JetStream."""
+SILENCE = 3.0
+"""Seconds after which a copy that its leader has not heard of does not count: it says something each second."""
 PAGE = 100_000
 """Subjects that the server tells at once."""
 
@@ -70,6 +72,17 @@ class Stream:
             self.forget_sequences()
         if info["state"]["messages"] == 0:
             await self.mark(link)
+        return int(info["state"]["last_seq"])
+
+    async def confirmed(self, link: NatsLink) -> int:
+        """Return the last sequence as the leader has it, while it has most of the others with it. Raises
+        InboxUnavailable where there is no such leader."""
+        info = self._checked(await self._call(link, "STREAM.INFO"))
+        copies = info.get("cluster") or {}
+        others = copies.get("replicas") or ()
+        silent = sum(other.get("offline", False) or other["active"] > SILENCE * 10**9 for other in others)
+        if not copies.get("leader") or 2 * silent > len(others):  # who knows no leader answers himself
+            raise InboxUnavailable("the inbox has no leader, or one that is cut off")
         return int(info["state"]["last_seq"])
 
     def revive(self, link: NatsLink) -> None:
