@@ -27,10 +27,8 @@ from pushgate.nats.connection import Connection
 from pushgate.nats.link import NatsLink
 from pushgate.nats.replies import Reply
 
-PATIENCE = 10.0
-"""Seconds that one call is tried: an election in a cluster takes 5 to 7."""
-RESIGNED = 1.0
-"""Seconds that it is tried while the stream takes nothing."""
+PATIENCE, RESIGNED = 10.0, 1.0
+"""Seconds that a call is tried (an election in a cluster takes 5 to 7), and while the stream takes nothing."""
 PAUSE = 0.1
 """Seconds between two tries."""
 BATCH = 1000
@@ -113,9 +111,8 @@ class _PubAck(Struct):
 
 _decoder = json.Decoder(_PubAck)
 
-TRANSIENT = {10004, 10008, 10009, 10109, 10118, 10158, 10176, 10194, 10210}
-"""Errors that pass: elections, a stream that is sealed since another one takes its place, an id that is being stored
-just now, a batch that was lost, too many of them."""
+TRANSIENT = {10004, 10008, 10009, 10118, 10158, 10176, 10194, 10210}
+"""Errors that pass: elections, an id that is being stored just now, a batch that was lost, too many of them."""
 
 
 class GroupCommit:
@@ -135,7 +132,7 @@ class GroupCommit:
         """Whether a call was tried in vain for all of PATIENCE, and none succeeded since."""
 
     def prod(self) -> None:
-        """See whether the stream takes something again, its marker, unless it is tried just now."""
+        """See whether the stream takes its marker, when it took nothing."""
         if self.resigned and self._runner is None:
             self.submit([Message(b"HPUB %b" % self._stream.root.encode(), b"NATS/1.0\r\nNats-Rollup: sub\r\n", b"")])
 
