@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from msgspec import structs
 from pushgate.config import BusConfig, ClusterConfig, Config, InboxConfig, NodeConfig
 from pushgate.errors import ConfigError, StartError
 from pushgate.node.cluster import Member, doubts, member_of
+from pushgate.node.data_dir import DataDir
 from pushgate.node.devices import replicas_of
+from pushgate.node.nats_server import NatsServer
 from pushgate.node.nats_state import NatsState, check_place, remember, single_of
-from tests.fakes.nats import RealNats, free_ports
+from tests.fakes.nats import RealNats, free_ports, nats_program
 from tests.rig.certificates import the_authority
 from tests.rig.node import wait_until
 
@@ -203,3 +206,20 @@ class TestRealServers:
         finally:
             first.close()
             second.close()
+
+    def test_one_that_was_left_behind_is_adopted_unless_its_cluster_is_another_one_now(self, tmp_path: Path) -> None:
+        places = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        with closing(DataDir.open(tmp_path / "data")) as data_dir:
+            pids = []
+            for secret in ("one", "one", "other"):
+                config = configured(places, secret, listen=places[0])
+                server = NatsServer(data_dir, nats_program(), member=member_of(config))
+                server.start()
+                server.ready(10)
+                pids.append((server.pid, server.adopted))
+                assert server.lineage == ""
+            server.stop(5)
+        first, second, third = pids
+        assert second == (first[0], True)
+        assert third[0] != first[0]
+        assert not third[1]
