@@ -60,8 +60,11 @@ async def the_cluster_falls_apart_two_and_one(scene: Scene) -> None:
 
 
 async def all_nodes_die_at_once(scene: Scene) -> None:
+    """They come back one by one; the first says what it waits for."""
     scene.cluster.kill("a", "b", "c")
-    await asyncio.to_thread(scene.cluster.start)
+    scene.nodes["a"].launch()
+    await scene.until(lambda: "no quorum: 1 of 3" in " ".join(scene.reasons("a")), "it says what it lacks")
+    await asyncio.to_thread(scene.cluster.start, "b", "c")
 
 
 FAILURES: list[Callable[[Scene], Awaitable[None]]] = [

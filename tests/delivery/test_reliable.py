@@ -466,6 +466,17 @@ def test_what_is_for_another_device_moves_the_cursor_once_all_else_is_acknowledg
     assert world.stored["alice", "tablet"] == 4
 
 
+def test_what_comes_for_a_device_that_was_just_closed_moves_no_cursor(world: World) -> None:
+    """A fan-out's messages are written one after the other: the first may close the session that the second is for."""
+    channel = join(world)
+    append(world, 1)
+    world.close(channel, Close.ACK_OVERDUE)
+    push = Push("acme", None, "id", "e", 1, b"1", tags=["nobody"], qos="reliable")
+    world.reliable.offer(channel, Outgoing(push, 2))
+    assert world.stored == {("alice", "phone"): 0}
+    assert not world.reliable._behind
+
+
 def test_another_epoch_ends_the_devices_connections(world: World) -> None:
     channel = join(world)
     codes = []

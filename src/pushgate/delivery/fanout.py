@@ -89,8 +89,9 @@ class FanOut:
         """Write everything under way to one session, with what is spread over time: it goes to another process."""
         self.catch_up(channel)
         for run in self._spreads:
-            if channel.fd >= run.position:
+            if channel.fd >= run.position and channel.fd not in run.early:
                 self._write(run, (channel,))
+                run.early.add(channel.fd)
 
     def _hold(self, outgoing: Outgoing, reliable: Reliable) -> None:
         """Leave an entry to the inbox: the devices of its tenant read it there."""

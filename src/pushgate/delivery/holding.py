@@ -14,8 +14,8 @@ devices are behind. Hence, for each message and each session of the shard:
 - An entry up to the place was written, or its device is behind and reads it; one above was not, and comes here.
 - What is written here comes in the order in which it came here. What the old one wrote came before, on the same socket.
 
-A session that is opened here is nobody's but ours: it gets what no old worker has noted, and its device looks after
-itself, since nothing at or below what it was sent is written again (`Reliable`).
+A session that is opened here, which is once its shard is given, is nobody's but ours: it gets whatever comes from then
+on. What an old worker noted is no matter, since that one wrote to others.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -89,6 +89,15 @@ class Holding:
     def missing(self) -> list[int]:
         """The shards that were not given yet."""
         return list(self._held)
+
+    def waits_for(self, shard: int) -> bool:
+        """Whether a shard was not given yet."""
+        return shard in self._held
+
+    def end(self) -> None:
+        """Nothing comes late any more: forget what was taken over, which would be remembered for ever."""
+        for table in (self._notes, self._homes, self._here, self._given):
+            table.clear()
 
     def note(self, worker: int, digests: Iterable[bytes]) -> None:
         """Take the next notes of an old worker."""
@@ -180,9 +189,7 @@ class Holding:
         """Whether nobody wrote a message to a session before it came here, and nobody will."""
         home = self._homes.get(channel)
         if home is None:
-            if not item.digest:
-                return True
-            return not any(item.digest in notes for notes in self._notes)
+            return True
         given = self._given.get(home)
         if given is None:
             return False  # its shard is on its way, and what is held back comes behind it

@@ -109,6 +109,8 @@ class Questions:
         self._sender: asyncio.Task[None] | None = None
         self._ticks = 0
         self._silent = False
+        self.knows: Callable[[Question], bool] = lambda question: True
+        """Whether the worker can answer a question about users: it cannot for those that it has handed over."""
 
     def be_silent(self) -> None:
         """Let another process speak for this node: only what this one asks itself it answers."""
@@ -208,6 +210,8 @@ class Questions:
             return
         if isinstance(ask.question, Count) and (not self._speaks or ask.node == self._node):
             return
+        if not self.knows(ask.question):
+            return  # the asker says that we did not answer, which is better than a smaller number
         try:
             reply = self._reply(ask.question)
         except Exception:

@@ -163,8 +163,11 @@ class Reliable:
     # What the stream and the client bring
 
     def offer(self, channel: Channel, outgoing: Outgoing) -> None:
-        """Write what the stream brought to a device, or note it."""
-        if channel in self._behind or not self._write(channel, self._numbers[channel.fd], outgoing):
+        """Write what the stream brought to a device, or note it. One that was closed just now is left alone."""
+        number = self._number_of(channel)
+        if number == NONE:
+            return
+        if channel in self._behind or not self._write(channel, number, outgoing):
             self.hold(channel, outgoing.offset)
 
     def hold(self, channel: Channel, offset: int) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import msgpack
 
@@ -23,11 +23,12 @@ from pushgate.delivery.router import Router
 from pushgate.errors import BusUnavailable
 from pushgate.inbox import FollowedTo, Inbox
 from pushgate.log import get_logger
+from pushgate.messages.questions import Count, Question, Reach
 from pushgate.messages.shard import shard_of
 from pushgate.node.passing import (
     NOTES_BYTES,
-    PACKET_BYTES,
     PACKET_SESSIONS,
+    RECORD_BYTES,
     Arrived,
     Callers,
     Given,
@@ -38,7 +39,7 @@ from pushgate.node.passing import (
 from pushgate.sessions.arrival import Arrival, encode_arrival
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
-from pushgate.sessions.session import ChannelSession
+from pushgate.sessions.session import UserSession
 from pushgate.sessions.state import SessionState, encode_state
 
 LOBBY_PATIENCE = 1.0
@@ -53,7 +54,10 @@ _encode = msgpack.Encoder().encode
 
 
 class Giving:
-    """One worker's part in handing over its `shards`. `note`, then `give`; `forget` goes back, as far as that is."""
+    """One worker's part in handing over its `shards`. `note`, then `give`; `forget` goes back, as far as that is.
+
+    `admit` takes a connection in that was to go to the new workers, and stays.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Giving:
         fanout: FanOut,
         bus: Bus,
         inbox: Inbox | None,
+        admit: Callable[[int, Arrival], None],
     ) -> None:
         self._index = index
         self._shards = shards
@@ -74,6 +79,7 @@ class Giving:
         self._fanout = fanout
         self._bus = bus
         self._inbox = inbox
+        self._admit = admit
         self._notes = Notes()
         self._senders: list[Sender] = []
         self._gone: set[int] = set()
@@ -95,6 +101,10 @@ class Giving:
             sender.close()
         self._senders = []
         self._gone.clear()
+        arrivals, self._arrivals = self._arrivals, defaultdict(list)
+        for waiting in arrivals.values():
+            for fd, arrival in waiting:
+                self._admit(fd, arrival)
 
     def give(self, channels: Sequence[socket.socket], done: Callable[[], None]) -> None:
         """Hand all sessions over to the workers at the other ends of channels, in their order, then call `done`.
@@ -109,11 +119,18 @@ class Giving:
         if not self._senders:
             return False
         shard = shard_of(arrival.tenant, arrival.uid)
+        self._arrivals[shard].append((fd, arrival))
         if shard in self._gone:
-            self._spawn(self._forward(shard, fd, arrival))
-        else:
-            self._arrivals[shard].append((fd, arrival))
+            self._spawn(self._forward(shard))
         return True
+
+    def knows(self, question: Question) -> bool:
+        """Whether all sessions are here that a question is about, or none were ever."""
+        if isinstance(question, Count):
+            return True  # the rows of both generations are added up
+        if isinstance(question, Reach):
+            return not self._gone
+        return shard_of(question.tenant, question.uid) not in self._gone
 
     async def give_callers(self, connections: Sequence[int]) -> None:
         """Hand connections of callers over, to all new workers in turn."""
@@ -134,10 +151,9 @@ class Giving:
             waits -= LOOK
         self._lobby.empty()
         await self._take_all()
-        by_shard: defaultdict[int, list[ChannelSession]] = defaultdict(list)
-        for session in self._sessions.by_fd:
-            if session is not None and not _is_bridged(session.fd):
-                by_shard[shard_of(session.user.tenant, session.user.uid)].append(session)
+        by_shard: defaultdict[int, list[UserSession]] = defaultdict(list)
+        for user in self._sessions.users():
+            by_shard[shard_of(user.tenant, user.uid)].append(user)
         for shard in self._shards:
             await self._give_shard(shard, by_shard.pop(shard, []))
             await asyncio.sleep(0)
@@ -151,14 +167,9 @@ class Giving:
         except BusUnavailable:
             pass  # what is lost with it is lost to the new ones too
 
-    async def _give_shard(self, shard: int, sessions: Sequence[ChannelSession]) -> None:
+    async def _give_shard(self, shard: int, users: Iterable[UserSession]) -> None:
         sender = self._senders[shard % len(self._senders)]
-        by_fd = self._sessions.by_fd
-        leaving: list[tuple[int, SessionState]] = []
-        for session in sessions:
-            self._fanout.finish(session)
-            if by_fd[session.fd] is session:
-                leaving.append((session.fd, self._sessions.hand_over(session)))
+        leaving = self._let_go(users)
         notes = len(self._notes)
         places = self._inbox.places() if self._inbox is not None else {}
         self._gone.add(shard)
@@ -170,28 +181,41 @@ class Giving:
         except BaseException:
             self._take_back(leaving)
             raise
-        for fd, arrival in self._arrivals.pop(shard, ()):
-            await self._forward(shard, fd, arrival)
+        await self._forward(shard)
+
+    def _let_go(self, users: Iterable[UserSession]) -> list[tuple[int, SessionState]]:
+        """Write what is under way to sessions and let go of them, each user's in their order."""
+        by_fd = self._sessions.by_fd
+        leaving: list[tuple[int, SessionState]] = []
+        for user in users:
+            for session in user.channels:
+                if _is_bridged(session.fd):
+                    continue
+                self._fanout.finish(session)
+                if by_fd[session.fd] is session:  # it was not closed over that
+                    leaving.append((session.fd, self._sessions.hand_over(session)))
+        return leaving
 
     async def _send_sessions(self, sender: Sender, shard: int, leaving: list[tuple[int, SessionState]]) -> None:
         """Send sessions, and take those that were sent out of the list."""
         while leaving:
             records: list[bytes] = []
             fds: list[int] = []
-            size = 0
-            for fd, state in leaving[:PACKET_SESSIONS]:
-                fds.append(fd)
-                if len(state.parked) > PACKET_BYTES // PACKET_SESSIONS:
-                    fds.append(_file_of(state.parked))
-                    parked, state.parked, state.in_file = state.parked, b"", True
-                    records.append(encode_state(state))
-                    state.parked, state.in_file = parked, False
-                else:
-                    records.append(encode_state(state))
-                size += len(records[-1])
-                if size > PACKET_BYTES:
-                    break
-            await sender.send(Sessions(shard, records), fds)
+            files: list[int] = []
+            try:
+                for fd, state in leaving[:PACKET_SESSIONS]:
+                    record = encode_state(state)
+                    fds.append(fd)
+                    if len(record) > RECORD_BYTES:
+                        files.append(_file_of(record))
+                        fds.append(files[-1])
+                        record = b""
+                    records.append(record)
+                await sender.send(Sessions(shard, records), fds)
+            except BaseException:
+                for file in files:
+                    os.close(file)
+                raise
             del leaving[: len(records)]
 
     async def _send_notes(self, sender: Sender, notes: int) -> None:
@@ -201,8 +225,18 @@ class Giving:
             await sender.send(Noted(self._index, self._notes.between(sender.notes, stop)))
             sender.notes = stop
 
-    async def _forward(self, shard: int, fd: int, arrival: Arrival) -> None:
-        await self._senders[shard % len(self._senders)].send(Arrived(encode_arrival(arrival)), [fd])
+    async def _forward(self, shard: int) -> None:
+        """Send the connections that came for a shard; those that cannot be sent wait for `forget`."""
+        while self._arrivals[shard]:
+            fd, arrival = self._arrivals[shard].pop(0)
+            try:
+                await self._senders[shard % len(self._senders)].send(Arrived(encode_arrival(arrival)), [fd])
+            except BaseException:
+                if self._senders:
+                    self._arrivals[shard].append((fd, arrival))
+                else:
+                    self._admit(fd, arrival)
+                raise
 
     def _take_back(self, leaving: Sequence[tuple[int, SessionState]]) -> None:
         """Go on with sessions that could not be sent; what came meanwhile their devices read from the inbox."""
@@ -235,9 +269,9 @@ def _is_bridged(fd: int) -> bool:
         sock.detach()
 
 
-def _file_of(parked: bytes) -> int:
-    file = os.memfd_create("pushgate-parked", os.MFD_CLOEXEC)
-    os.pwrite(file, parked, 0)
+def _file_of(record: bytes) -> int:
+    file = os.memfd_create("pushgate-session", os.MFD_CLOEXEC)
+    os.pwrite(file, record, 0)
     return file
 
 

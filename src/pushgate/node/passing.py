@@ -11,8 +11,9 @@ from msgspec import DecodeError, Struct, msgpack
 
 PACKET_SESSIONS = 64
 """Sessions in one packet."""
-PACKET_BYTES = 64 * 1024
-"""Bytes of records in one packet, and of what is parked for a session beyond which it goes in a file beside it."""
+RECORD_BYTES = 1024
+"""Bytes of a session's record beyond which it goes in a file beside its socket: half a message and what is parked may
+be megabytes, and a packet may not."""
 NOTES_BYTES = 64 * 1024
 """Bytes of notes in one packet."""
 RECEIVE_BYTES = 512 * 1024
@@ -23,7 +24,8 @@ _WAIT = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS, errno.EINTR}
 
 
 class Sessions(Struct, tag="s", array_like=True, frozen=True):
-    """Sessions of one shard (sessions.state); a descriptor for each, and behind it one of what is parked in a file."""
+    """Sessions of one shard (sessions.state), a descriptor for each. Where the record is empty it is in a file, whose
+    descriptor comes next."""
 
     shard: int
     records: list[bytes]

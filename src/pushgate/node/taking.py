@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from pushgate.delivery.notes import split
 from pushgate.delivery.router import Router
 from pushgate.inbox import FollowedTo
 from pushgate.log import get_logger
-from pushgate.messages.shard import owner_of
+from pushgate.messages.shard import owner_of, shard_of
 from pushgate.metrics.rows import Row
 from pushgate.node.passing import Arrived, Callers, Given, Noted, Packet, Sessions, receive
 from pushgate.sessions.arrival import Arrival, decode_arrival
@@ -57,7 +58,7 @@ class Taking:
         done: Callable[[], None],
         row: Row,
     ) -> None:
-        """`admit` takes a connection that came to an old worker, and is for one of our shards; `serve` a caller's."""
+        """`admit` takes a connection in, `serve` a caller's."""
         self._workers = predecessor.workers
         self._channel = predecessor.channel
         self._poller = poller
@@ -67,6 +68,7 @@ class Taking:
         self._serve = serve
         self._call_later = call_later
         self._done = done
+        self._arrivals: defaultdict[int, list[tuple[int, Arrival]]] = defaultdict(list)
         self._holding = Holding(sessions, router.deliver, fanout.start, shards, predecessor.workers, row)
         router.detour = self._holding
 
@@ -77,30 +79,52 @@ class Taking:
 
     def lose(self, worker: int) -> None:
         """An old worker died: what it had not given is lost, and of a shard that it had half given the rest too."""
+        while self._receive():
+            pass  # what it sent before is still in the channel
         for shard in self._holding.missing:
             if owner_of(shard, self._workers) == worker:
-                for session in self._sessions.by_fd:
-                    if session is not None and session in self._holding.adopted(shard):
-                        self._sessions.close(session, Close.GOING_AWAY)
+                for channel in self._holding.adopted(shard):
+                    session = self._sessions.by_fd[channel.fd]
+                    assert session is not None
+                    self._sessions.close(session, Close.GOING_AWAY)
                 self._release(Given(shard, worker, 0, {}))
+
+    def hold(self, fd: int, arrival: Arrival) -> bool:
+        """Have a connection wait for the sessions of its shard, among them perhaps one that it takes the place of.
+
+        Returns False when they are here.
+        """
+        shard = shard_of(arrival.tenant, arrival.uid)
+        if not self._holding.waits_for(shard):
+            return False
+        self._arrivals[shard].append((fd, arrival))
+        return True
 
     def readable(self, fd: int) -> None:
         """Receive a few packets (Handler)."""
         for _ in range(BUDGET):
-            try:
-                received = receive(self._channel)
-            except (BlockingIOError, InterruptedError):
+            if not self._receive():
                 return
-            except ValueError as error:
-                _log.error("a packet of the hand-over is lost", reason=str(error))
-                continue
-            if received is None:
-                self._poller.close(self._channel.detach())  # all old workers have ended
-                return
-            self._take(*received)
 
     def fail(self, fd: int) -> None:
         """Go on: the channel is shared by all old workers (Handler)."""
+
+    def _receive(self) -> bool:
+        """Receive a packet; returns whether there may be more."""
+        if self._channel.fileno() < 0:
+            return False
+        try:
+            received = receive(self._channel)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except ValueError as error:
+            _log.error("a packet of the hand-over is lost", reason=str(error))
+            return True
+        if received is None:
+            self._poller.close(self._channel.detach())  # all old workers have ended
+            return False
+        self._take(*received)
+        return True
 
     def _take(self, packet: Packet, fds: list[int]) -> None:
         match packet:
@@ -119,27 +143,38 @@ class Taking:
     def _adopt(self, packet: Sessions, fds: list[int]) -> None:
         files = iter(fds)
         for record in packet.records:
-            fd = next(files)
+            fd = next(files, -1)
+            if fd < 0:
+                _log.error("sessions are lost: there are no more files", shard=packet.shard)
+                return
             try:
-                state = decode_state(record)
-                if state.in_file:
-                    state.parked = _read(next(files))
-                session = self._sessions.take_over(fd, state)
+                session = self._sessions.take_over(fd, decode_state(record or _read(next(files))))
             except Exception:
                 _log.exception("a session could not be taken over")
-                os.close(fd)
+                self._drop(fd)
                 continue
             if session is not None:
                 self._holding.adopt(session, packet.shard)
 
+    def _drop(self, fd: int) -> None:
+        by_fd = self._sessions.by_fd
+        session = by_fd[fd] if fd < len(by_fd) else None
+        if session is None:
+            os.close(fd)
+        else:
+            self._sessions.close(session, Close.INTERNAL_ERROR)
+
     def _release(self, given: Given) -> None:
         self._holding.release(given.shard, given.worker, given.notes, given.places)
+        for fd, arrival in self._arrivals.pop(given.shard, ()):
+            self._admit(fd, arrival)
         if not self._holding.missing:
             self._done()
             self._call_later(LINGER, self._end)
 
     def _end(self) -> None:
         self._router.detour = None
+        self._holding.end()
 
 
 def _read(file: int) -> bytes:

@@ -142,8 +142,9 @@ class Worker:
         inbox = self._devices.inbox if self._devices is not None else None
         self._shards = [shard for shard in range(SHARDS) if owner_of(shard, plan.workers) == plan.index]
         self._giving = Giving(
-            plan.index, self._shards, self._sessions, self._lobby, self._router, fanout, self._bus, inbox
+            plan.index, self._shards, self._sessions, self._lobby, self._router, fanout, self._bus, inbox, self._take
         )
+        self._questions.knows = self._giving.knows
         self._given = Channels()
         self._taking: Taking | None = None
         if plan.predecessor is not None:
@@ -280,6 +281,8 @@ class Worker:
         self._take(fd, decode_arrival(record))
 
     def _take(self, fd: int, arrival: Arrival) -> None:
+        if self._taking is not None and self._taking.hold(fd, arrival):
+            return
         if self._devices is not None and arrival.device is not None:
             self._devices.take(fd, arrival)
         else:

@@ -115,6 +115,10 @@ class SessionManager:
         user = known.users.get(uid) if known is not None else None
         return user.channels if user is not None else ()
 
+    def users(self) -> list[UserSession]:
+        """Return all users with a session on this worker."""
+        return [user for tenant in self._tenants.values() for user in tenant.users.values()]
+
     def find_devices(self, tenant: str) -> Iterator[tuple[int, int]]:
         """Yield what was sent to each device of a tenant on this worker that has an inbox, and what it acknowledged."""
         known, devices = self._tenants.get(tenant), self.devices
@@ -272,19 +276,21 @@ class SessionManager:
         None when it has to end here: its tenant is gone, or its device's logs have become others. Then it was told so.
         """
         if self._registry.quota_of(state.tenant) is None:
-            self._poller.turn_away(fd, encode_close(Close.TOKEN_INVALID, "the tenant is gone"))
+            self._poller.turn_away(fd, encode_close(Close.TOKEN_INVALID, "the tenant is gone"), state.parked)
             return None
+        reader = None
+        if state.reader is not None:
+            reader = FrameReader(self._config.max_message, FORMATS[state.format].deflate)
+            reader.restore(state.reader)
         tenant = self._tenants.get(state.tenant) or self._add_tenant(state.tenant)
         self._row[tenant.connections_slot] += 1
         session = self._enter(fd, tenant, state.uid, state.device, state.tags, state.format)
+        session.reader = reader
         agent = self.agents.number_of(state.agent)
         self._record(fd, state.serial, state.address, state.expires, state.since, agent)
         columns = self.columns
         columns.heard[fd] = max(0, self.tick - state.idle)
         columns.messages[fd], columns.bytes[fd] = state.messages, state.volume
-        if state.reader is not None:
-            session.reader = FrameReader(self._config.max_message, FORMATS[state.format].deflate)
-            session.reader.restore(state.reader)
         self._poller.park(fd, state.parked)
         devices = self.devices if state.place is not None else None
         if devices is not None and state.place is not None and not devices.take_over(session, state.place):

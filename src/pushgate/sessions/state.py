@@ -10,8 +10,7 @@ class SessionState(Struct, array_like=True, gc=False):
 
     `expires` and `since` are in seconds since 1970, `idle` in ticks since the client was heard. `messages` and `volume`
     are how full the buckets of its pace were then. `reader` is what a frame that is half read holds (FrameReader.save).
-    `parked` waits to be written; where it is large it comes in a file beside the socket instead, and `in_file` is
-    true. `place` is the device's (delivery.reliable). New fields go to the end with a default.
+    `parked` waits to be written. `place` is the device's (delivery.reliable). New fields go to the end with a default.
     """
 
     tenant: str
@@ -29,7 +28,6 @@ class SessionState(Struct, array_like=True, gc=False):
     volume: int
     reader: Sequence[bytes | int | bool] | None = None
     parked: bytes = b""
-    in_file: bool = False
     place: tuple[str, bool, bool, Sequence[int]] | None = None
 
 

@@ -148,9 +148,10 @@ class Poller:
         if fd not in self._parked:
             end_sending(fd)
 
-    def turn_away(self, fd: int, last: bytes) -> None:
-        """Take on a descriptor that is on no poller, to send `last` and `finish` it."""
+    def turn_away(self, fd: int, last: bytes, parked: bytes = b"") -> None:
+        """Take on a descriptor that is on no poller, to send `last` behind what was parked for it, and `finish` it."""
         self.add(fd, self)
+        self.park(fd, parked)
         self.finish(fd, last)
 
     def is_parked(self, fd: int) -> bool:
