@@ -100,10 +100,26 @@ async def test_what_was_answered_or_followed_is_read_though_a_copy_lags_behind(c
             assert len(outcomes) == number % 20 + 1
             for reader, last in ((inbox, b"%d" % number), (other, None)):
                 seen = follower.entries[-1:] if last is None else []
-                log = await reader.read(TENANT, "alice", max(0, await reader.newest(TENANT) - 30), 100)
+                after = min([await reader.newest(TENANT) - 30, *(entry.offset - 1 for entry in seen)])
+                log = await reader.read(TENANT, "alice", max(0, after), 1000)
                 assert last is None or log[-1].payload == last
                 assert not seen or seen[0] in log
                 offsets = [entry.offset for entry in log]
                 assert offsets == list(range(offsets[0], offsets[0] + len(offsets))) if offsets else True
         await append_all(inbox, b"end")
         await asyncio.wait_for(follower.has(1), 1)
+
+
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+async def test_copies_are_raised_and_never_taken_away(cluster: Cluster) -> None:
+    async def copies(wanted: int) -> int:
+        url = "nats://pushgate:sesame@" + ",".join(f"127.0.0.1:{server.port}" for server in cluster.values())
+        inbox = create_inbox(url, "p", Rows(1).row(0), Options(replicas=wanted))
+        assert isinstance(inbox, NatsInbox)
+        async with following(inbox):
+            await append_all(inbox, b"%d" % wanted)
+            info = await call_api(await inbox._main.ready(), f"STREAM.INFO.p+inbox+{TENANT}")
+            assert await read_all(inbox, "alice")
+            return int(info["config"]["num_replicas"])
+
+    assert [await copies(wanted) for wanted in (1, 3, 1)] == [1, 3, 3]

@@ -101,6 +101,10 @@ class FakeInbox(FakeCursors):
         return {key.device: each for key, each in self.cursors.items() if (key.tenant, key.uid) == (tenant, uid)}
 
     @property
+    def stalled(self) -> bool:
+        return False
+
+    @property
     def connected(self) -> bool:
         return not self.away
 

@@ -13,6 +13,7 @@ import pytest
 from pushgate.errors import StartError
 from pushgate.node.cluster import Member
 from pushgate.node.data_dir import DataDir
+from pushgate.node.nats_probe import Health
 from pushgate.node.nats_program import find_nats_server
 from pushgate.node.nats_server import NatsServer
 
@@ -57,6 +58,9 @@ class RealNats:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def examine(self) -> Health:
+        return self._server.examine()
 
     def start(self) -> None:
         self._server.start()

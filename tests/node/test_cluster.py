@@ -1,6 +1,9 @@
 """What the settings of a cluster mean, and what is wrong with them."""
 
 import json
+import socket
+import ssl
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,13 @@ from msgspec import structs
 from pushgate.config import BusConfig, ClusterConfig, Config, InboxConfig, NodeConfig
 from pushgate.errors import ConfigError, StartError
 from pushgate.node.cluster import Member, doubts, member_of
+from pushgate.node.data_dir import DataDir
 from pushgate.node.devices import replicas_of
+from pushgate.node.nats_server import NatsServer
 from pushgate.node.nats_state import NatsState, check_place, remember, single_of
+from tests.fakes.nats import RealNats, free_ports, nats_program
 from tests.rig.certificates import the_authority
+from tests.rig.node import wait_until
 
 THREE = ["10.0.0.1", "10.0.0.2:7222", "node-3:6222"]
 
@@ -166,3 +173,53 @@ class TestPlace:
             check_place(home, "")
         with pytest.raises(StartError, match=r"as node a, and this is b: set node\.name"):
             check_place(home, "b")
+
+
+class TestRealServers:
+    """Two servers of a cluster on loopback."""
+
+    def pair(self, tmp_path: Path, **settings: Any) -> list[tuple[RealNats, str]]:
+        places = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        config = structs.replace(configured(places, **settings))
+        made = []
+        for name, place in zip("ab", places, strict=True):
+            own = structs.replace(config.cluster, listen=place)
+            named = structs.replace(config, node=NodeConfig(name=name), cluster=own)
+            made.append((RealNats(tmp_path / name, member_of(named)), place))
+        return made
+
+    def test_they_speak_tls_and_hear_each_other(self, tmp_path: Path) -> None:
+        cert, key = the_authority().write(tmp_path, "node")
+        (tmp_path / "ca.pem").write_bytes(the_authority().pem)
+        tls = {"tls_certificate": cert, "tls_key": key, "tls_ca": str(tmp_path / "ca.pem")}
+        (first, first_place), (second, _) = self.pair(tmp_path, **tls)
+        try:
+            wait_until(lambda: first.examine().peers == {"b"} and second.examine().peers == {"a"}, "they are joined")
+            host, _, port = first_place.rpartition(":")
+            trust = ssl.create_default_context(cafile=tls["tls_ca"])
+            trust.load_cert_chain(cert, key)
+            with (
+                socket.create_connection((host, int(port)), 5) as plain,
+                trust.wrap_socket(plain, server_hostname=host) as known,
+            ):
+                assert known.recv(5) == b"INFO "
+        finally:
+            first.close()
+            second.close()
+
+    def test_one_that_was_left_behind_is_adopted_unless_its_cluster_is_another_one_now(self, tmp_path: Path) -> None:
+        places = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        with closing(DataDir.open(tmp_path / "data")) as data_dir:
+            pids = []
+            for secret in ("one", "one", "other"):
+                config = configured(places, secret, listen=places[0])
+                server = NatsServer(data_dir, nats_program(), member=member_of(config))
+                server.start()
+                server.ready(10)
+                pids.append((server.pid, server.adopted))
+                assert server.lineage == ""
+            server.stop(5)
+        first, second, third = pids
+        assert second == (first[0], True)
+        assert third[0] != first[0]
+        assert not third[1]

@@ -191,7 +191,7 @@ def test_an_ill_one_goes_on_until_its_disk_has_room(rig: Rig) -> None:
 def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Clock) -> None:
     with capture_logs() as logs:
         rig = Rig(clock, cluster=3)
-        for trouble in (f"{NOT_THERE} 1", f"{NOT_THERE} 2", "not you", "not you"):
+        for trouble in (f"{NOT_THERE} 1", f"{NOT_THERE} 2", "not", "not you", "not", "no", "never", "not you"):
             rig.nats.trouble = trouble
             rig.go_on(HEALTH)
         assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (1, 0)
@@ -204,7 +204,9 @@ def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Cl
     rig.nats.forget()
     assert [(log["event"], log["servers"], log.get("reason")) for log in logs] == [
         ("the cluster has no quorum", "1 of 3", None),
+        ("the cluster has no quorum", "1 of 3", "not"),
         ("the cluster has no quorum", "1 of 3", "not you"),
+        ("the cluster has no quorum", "1 of 3", "no"),
         ("the cluster misses servers", "2 of 3", "not you"),
         ("the cluster is whole", ["b", "c"], None),
         ("the cluster misses servers", "2 of 3", "not you"),

@@ -182,5 +182,10 @@ class Inbox(Protocol):
     def connected(self) -> bool:
         """Whether calls could succeed now."""
 
+    @property
+    def stalled(self) -> bool:
+        """Whether appends, or stores of cursors, have failed for as long as they are tried; until one succeeds. The
+        backend finds that out by itself."""
+
     async def stop(self) -> None:
         """Let go of the inbox; what is not answered yet is Unknown."""

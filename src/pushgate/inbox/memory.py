@@ -177,6 +177,11 @@ class MemoryInbox:
         return {name: FollowedTo(tenant.newest, tenant.epoch) for name, tenant in self._tenants.items()}
 
     @property
+    def stalled(self) -> bool:
+        """See Inbox: never."""
+        return False
+
+    @property
     def connected(self) -> bool:
         """Whether it was started and not stopped."""
         return self._on_entry is not None

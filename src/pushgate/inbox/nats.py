@@ -190,14 +190,19 @@ class NatsInbox:
         """Whether the connections stand, as far as is known: a silent server is noticed within 5 s."""
         return self._main.connected and self._reads.connected
 
+    @property
+    def stalled(self) -> bool:
+        """See Inbox."""
+        return any(commit.resigned for commit in self._commits())
+
     async def stop(self) -> None:
         """See Inbox; prompt even when the server is gone. It may be called again."""
         if self._timer is not None:
             self._timer.cancel()
         for logs in self._logs.values():
             await logs.follower.stop()
-            await logs.commit.stop()
-        await self._cursor_commit.stop()
+        for commit in self._commits():
+            await commit.stop()
         await self._main.stop()
         await self._reads.stop()
 
@@ -221,6 +226,9 @@ class NatsInbox:
         reader = LogReader(gets, stream, Stretch(stream, subjects, self._shards))
         return _Logs(limits, subjects, stream, commit, gets, reader, follower)
 
+    def _commits(self) -> list[GroupCommit]:
+        return [self._cursor_commit, *(logs.commit for logs in self._logs.values())]
+
     def _of(self, tenant: str) -> _Logs:
         logs = self._logs.get(tenant)
         if logs is None:
@@ -237,6 +245,8 @@ class NatsInbox:
         for logs in self._logs.values():
             logs.follower.tick()
             logs.reader.stretch.drop(loop.time())
+        for commit in self._commits():
+            commit.prod()
         self._timer = loop.call_later(TICK, self._tick)
 
     @contextmanager

@@ -79,13 +79,22 @@ async def _make_way(new: NatsLink, name: str, epoch: str) -> bool:
     found = await _epoch(new, name)
     if found is None or (epoch and found.startswith(epoch)):
         return True
+    if await _is_used(new, name):
+        return False
     config = _checked(await call_api(new, f"STREAM.INFO.{name}"))["config"]
-    if not config.get("sealed"):  # so that nothing comes between the look and the deletion
-        _checked(await call_api(new, f"STREAM.UPDATE.{name}", {**config, "sealed": True}))
-    if _checked(await call_api(new, f"STREAM.INFO.{name}"))["state"]["messages"] > 1:  # one is the marker
+    # so that nothing comes between the look and the deletion (`sealed` could not be taken back)
+    _checked(await call_api(new, f"STREAM.UPDATE.{name}", {**config, "max_msgs": 1, "discard": "new"}))
+    if await _is_used(new, name):
+        _checked(await call_api(new, f"STREAM.UPDATE.{name}", config))
         return False
     _checked(await call_api(new, f"STREAM.DELETE.{name}"))
     return True
+
+
+async def _is_used(link: NatsLink, name: str) -> bool:
+    """Whether a stream has more than its marker."""
+    info = _checked(await call_api(link, f"STREAM.INFO.{name}", {"subjects_filter": ">"}))
+    return any(subject != info["config"]["subjects"][0] for subject in info["state"].get("subjects") or ())
 
 
 async def _epoch(link: NatsLink, name: str) -> str | None:

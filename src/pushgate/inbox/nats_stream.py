@@ -15,6 +15,8 @@ from pushgate.nats.link import NatsLink
 
 EXISTS = 10058
 MISSING = 10059
+TOO_SMALL = {10005, 10074}
+"""Errors for more copies than there are servers with JetStream."""
 SILENCE = 3.0
 """Seconds after which a copy that its leader has not heard of does not count: it says something each second."""
 PAGE = 100_000
@@ -55,6 +57,9 @@ class Stream:
             info = self._checked(made)
             _log.info("stream made", stream=self.name)
         config = self._checked(info)["config"]
+        # copies are never taken away: nodes that start with another setting, one after the other, would go to and fro
+        self.wanted["num_replicas"] = copies = max(self.wanted["num_replicas"], config.get("num_replicas", 1))
+        self.replicated = copies > 1
         if any(config.get(key, False) != value for key, value in self.wanted.items()):  # what is false is left out
             config = await self._change(link, config)
         if not config.get("allow_atomic"):
@@ -134,7 +139,11 @@ class Stream:
             _log.warning("a lower limit of entries has to wait: there is a log with more than half of it", limit=now)
             wanted["max_msgs_per_subject"] = before
             wanted["discard_new_per_subject"] = config.get("discard_new_per_subject", False)
-        return await self._update(link, wanted)
+        changed = {key: value for key, value in wanted.items() if config.get(key, False) != value}
+        config = await self._update(link, wanted)
+        if changed:
+            _log.info("stream changed", stream=self.name, **changed)
+        return config
 
     async def _update(self, link: NatsLink, config: dict[str, Any]) -> dict[str, Any]:
         updated: dict[str, Any] = self._checked(await self._call(link, "STREAM.UPDATE", config))["config"]
@@ -156,7 +165,10 @@ class Stream:
 
     def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         if "error" in answer:
-            raise InboxUnavailable(f"stream {self.name}: {answer['error'].get('description')}")
+            reason = answer["error"].get("description")
+            if code_of(answer) in TOO_SMALL:
+                reason = f"{reason} (inbox.replicas is {self.wanted['num_replicas']}: has the NATS so many servers?)"
+            raise InboxUnavailable(f"stream {self.name}: {reason}")
         return answer
 
 

@@ -103,6 +103,8 @@ class Devices:
         size = len(self._cluster.nodes)
         if size and not self._node_row[CLUSTER_LEADER]:
             return [f"the inbox has no quorum: {self._node_row[CLUSTER_SERVERS]} of {size} servers"]
+        if self.inbox.stalled:
+            return ["the inbox takes nothing"]
         return [f"the inbox is not open: {self._opening.trouble}"] if self._opening.trouble else []
 
     def take(self, fd: int, arrival: Arrival) -> None:

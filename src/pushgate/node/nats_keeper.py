@@ -31,6 +31,9 @@ ROOM = 4 * 1024 * 1024
 GRACE = 5.0
 """Seconds that an ill one has to end by itself."""
 
+REASONS = 3
+"""Reasons for refusals that are told while the servers of the cluster stay the same: some hold a number each time."""
+
 _log = get_logger("supervisor")
 
 
@@ -58,7 +61,8 @@ class NatsKeeper:
         self._ill = 0
         self._starts = 0
         self._cluster = cluster
-        self._seen: tuple[frozenset[str], bool, str] | None = None
+        self._seen: tuple[frozenset[str], bool] | None = None
+        self._told: set[str] = set()
         self._mover = mover
 
     @property
@@ -132,10 +136,15 @@ class NatsKeeper:
         self._row[CLUSTER_SERVERS] = there = len(health.peers) + 1
         self._row[CLUSTER_LEADER] = bool(health.leader)
         reason = self._nats.route_trouble() if there < self._cluster else ""
-        seen = (health.peers, bool(health.leader), "" if reason.startswith(NOT_THERE) else reason)
-        if seen == self._seen:
+        seen = (health.peers, bool(health.leader))
+        refused = bool(reason) and not reason.startswith(NOT_THERE)  # who is not there is told of, and why but once
+        if seen != self._seen:
+            self._told.clear()
+        elif not refused or reason in self._told or len(self._told) == REASONS:
             return
         self._seen = seen
+        if refused:
+            self._told.add(reason)
         if there >= self._cluster and health.leader:
             _log.info("the cluster is whole", servers=sorted(health.peers), leader=health.leader)
         else:

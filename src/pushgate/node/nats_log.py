@@ -8,6 +8,7 @@ from pathlib import Path
 LOG_END = 8192
 """Bytes of it that are looked at."""
 NOT_THERE = "Error trying to connect to route"
+STRANGER = "another server has another cluster.secret"
 ROUTE_TROUBLE = re.compile(
     rf"\[ERR\] .*?({NOT_THERE} .*|route error .*|authentication error.*|tls route .*|remote server has a duplicate .*)",
     re.IGNORECASE,
@@ -20,7 +21,8 @@ def route_trouble(home: Path) -> str:
     there. Nothing where neither was said."""
     told = [found[1] for line in _last_lines(home) if (found := ROUTE_TROUBLE.search(line))]
     refused = [words for words in told if not words.startswith(NOT_THERE)]
-    return (refused or told or [""])[-1]
+    words = (refused or told or [""])[-1]
+    return STRANGER if "authentication" in words or "Authorization" in words else words
 
 
 def last_words(home: Path) -> str:

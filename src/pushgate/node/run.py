@@ -44,6 +44,10 @@ def _run(read: Callable[[], Config], zero_config: bool, succession: Succession |
     data_dir = DataDir.open(path) if succession is None else DataDir.inherit(path, succession.lock)
     try:
         if zero_config:
+            if config.cluster.nodes:
+                log.get_logger("supervisor").warning(
+                    "without a configuration file each node of the cluster has keys of its own", keys="keys.json"
+                )
             keys = data_dir.generated_keys()
             api_key = keys.api_key
             tenant = TenantConfig([hash_api_key(api_key)], [TokenKeyConfig("HS256", secret=keys.token_secret)])

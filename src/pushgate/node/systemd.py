@@ -9,6 +9,8 @@ from pushgate.log import get_logger
 
 PATIENCE = 1.0
 """Seconds to wait for room in the socket."""
+START = 60
+"""Seconds that a node that is well asks for while it starts, with each report: it may wait for others for long."""
 REPORT = 10.0
 """Seconds between two reports where no watchdog asks for them more often."""
 
@@ -73,6 +75,8 @@ class Systemd:
     def report(self, well: bool, status: str) -> None:
         """Say a line about the node, and unless it is not `well` keep its watchdog from biting."""
         lines = ["WATCHDOG=1"] if well and self._watched else []
+        if well and not self._ready:
+            lines.append(f"EXTEND_TIMEOUT_USEC={START * 1_000_000}")
         if status != self._status:
             lines.append(f"STATUS={status}")
             self._status = status
