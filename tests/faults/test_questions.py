@@ -202,7 +202,7 @@ async def test_a_device_that_connects_to_another_node_leaves_the_one_before(
     old = await WsClient.join(one.clients_port, path)
     other = await WsClient.join(one.clients_port, f"/ws?token={one.token('alice')}&device=tablet")
     await asyncio.sleep(SETTLED)  # what a session is old by
-    new = await WsClient.join(two.clients_port, path)
+    new = await WsClient.join(two.clients_port, f"/ws?token={two.token('alice')}&device=phone")
     assert (await old.receive_close())[0] == 4502
     assert one.push("alice", "here", qos="reliable").status_code == 202
     for client in (new, other):
