@@ -1,7 +1,8 @@
 """A device that connects to another node replaces its connection here, which as a rule is half open and does not know.
 
 Nodes tell each other of each new session of a device, and clocks of nodes differ. A session that has been here for
-SETTLED seconds is the older one, whatever the clocks say: it is closed with REPLACED, as on one node. When both are
+SETTLED seconds is the older one, as a rule: it is closed with REPLACED, as on one node, where the other's clock agrees.
+Where it does not (it differs, or this worker stood still and hears late) it is told to connect again. When both are
 younger, their moments, and then their numbers, decide which one goes: both nodes decide alike, so one stays. It may be
 the wrong one, should clocks differ by more than what lies between the two: so the other is told to connect again
 (GOING_AWAY), and a client that is there does; by then the one that stayed has settled.
@@ -35,7 +36,7 @@ class Replacing:
         for session in self._of_device(taken):
             since, serial = self._sessions.columns.since[session.fd], self._sessions.serial_of(session.fd)
             if self._clock() - since >= SETTLED:
-                self._sessions.close(session, Close.REPLACED)
+                self._sessions.close(session, Close.REPLACED if taken.since > since else Close.GOING_AWAY)
             elif (since, serial) < (taken.since, taken.serial):
                 self._sessions.close(session, Close.GOING_AWAY)
 
