@@ -35,7 +35,6 @@ def test_an_unknown_scheme_is_a_config_error_that_tells_no_secret(url: str) -> N
         "nats://host:port",
         "nats://host:70000",
         "nats://host/path",
-        "nats://host?tls",
         "nats://a,,b",
         "nats://u:s3cret@",
         "nats://u:s3,cret@host",

@@ -26,6 +26,7 @@ NODE = Status(
     7000,
     5,
     3 * 2**30,
+    False,
     Rates(1234.5, 0, 12345, 0.25, 3, 2, 0),
     BusState(1, 0.0021, 4, 5, 6),
     WORKERS,

@@ -136,6 +136,36 @@ async def test_it_waits_as_long_as_the_gateway_asks(waits: list[float], monkeypa
     assert slept == [7.5]
 
 
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [("7", 7, 8), ("999999", 300, 301), ("Wed, 21 Oct 2026 07:28:00 GMT", 0, 0), ("", 0, 0), ("-3", 0, 0), ("²", 0, 0)],
+)
+def test_retry_after_is_obeyed_and_spread_within_its_second(header: str, least: float, most: float) -> None:
+    waits = [module._read_retry_after(header) for _ in range(50)]
+    assert all(least <= wait <= most for wait in waits)
+    assert len(set(waits)) > 20 or most == 0
+
+
+async def test_a_refusal_is_waited_out_as_long_as_it_says(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    def refuse(connection: ServerConnection, request: Request) -> Response | None:
+        if slept:
+            return None
+        response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "later\n")
+        response.headers["Retry-After"] = "4"
+        return response
+
+    async with serve(Script((4503, [])), "127.0.0.1", 0, process_request=refuse) as server:
+        monkeypatch.setattr(module, "asyncio", FakeAsyncio(sleep))
+        assert await read_all(Listener(f"ws://127.0.0.1:{port_of(server)}/ws", lambda: "t")) == ["4503"]
+    (wait,) = slept
+    assert 4 <= wait < 5
+
+
 class FakeAsyncio:
     """asyncio with another sleep, for one module alone."""
 

@@ -117,7 +117,7 @@ def test_variables_of_commands_are_no_settings() -> None:
         ("[node]\nstop_grace = nan", "node.stop_grace: expected `float` > 0.0, got nan (FILE)"),
         ("[management]\ndemo = 1", "management.demo: expected `bool`, got 1 (FILE)"),
         ('[inbox]\nsync = "never"', "inbox.sync: expected one of always, interval, got 'never' (FILE)"),
-        ("[inbox]\nreplicas = 0", "inbox.replicas: expected `int` >= 1, got 0 (FILE)"),
+        ("[inbox]\nreplicas = 6", "inbox.replicas: expected `int` <= 5, got 6 (FILE)"),
         ('[log]\nlevel = "loud"', "log.level: expected one of debug, info, warning, error, got 'loud' (FILE)"),
         ("[log]\nlevel = 1", "log.level: expected one of debug, info, warning, error, got 1 (FILE)"),
         (
@@ -130,8 +130,8 @@ def test_variables_of_commands_are_no_settings() -> None:
         ("[tenants]\nacme = 1", "tenants.acme: expected a table, got 1 (FILE)"),
         (
             "[clinets]",
-            "clinets: no such setting, expected one of node, clients, management, limits, bus, inbox, log, tenants"
-            " (FILE)",
+            "clinets: no such setting, expected one of node, clients, management, limits, bus, cluster, inbox, log,"
+            " tenants (FILE)",
         ),
         ("[log]\nlvl = 1", "log.lvl: no such setting, expected one of level, style (FILE)"),
         (
@@ -306,3 +306,8 @@ def test_what_is_shown() -> None:
         "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], require_exp=True, connections=0,"
         " pushes_per_second=0, max_message=0, max_batch=1000, inbox_bytes=0, inbox_messages=0, max_ttl=0)"
     )
+
+
+def test_a_drain_has_to_be_a_time() -> None:
+    with pytest.raises(ConfigError, match="expected `float`, got 'soon'"):
+        load(environ={"PUSHGATE_NODE_DRAIN": "soon"})

@@ -93,6 +93,11 @@ class FakeDevices:
 
     def end(self, channel: ChannelSession) -> None: ...
 
+    def hand_over(self, channel: ChannelSession) -> None: ...
+
+    def take_over(self, channel: ChannelSession, place: object) -> bool:
+        raise AssertionError("nobody does")
+
     def acknowledge(self, channel: ChannelSession, offset: int) -> bool:
         raise AssertionError("nobody does")
 

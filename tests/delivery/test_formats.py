@@ -61,7 +61,7 @@ async def test_bytes(gateway: Gateway) -> None:
     for client in clients:
         assert (await client.receive())["data"] is None
     push = Push("default", ["alice"], "id1", "image", 1, data, binary=True)
-    gateway.router._deliver(Outgoing(push), gateway.sessions.find("default", "alice"))
+    gateway.router.deliver(Outgoing(push), gateway.sessions.find("default", "alice"))
     for client in clients:
         message = await client.receive()
         if client.msgpack:

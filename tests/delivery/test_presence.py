@@ -1,4 +1,4 @@
-from pushgate.delivery.presence import EVERY, FORGOTTEN, REPLACED, SETTLED, Presence
+from pushgate.delivery.presence import EVERY, FORGOTTEN, REPLACED, SETTLED, TWIN, Presence
 from pushgate.messages.questions import Here, Node
 
 OWN, OTHER = Node("here", 1), Node("there", 2)
@@ -61,3 +61,21 @@ def test_it_is_settled_once_everybody_had_the_time_to_say_so() -> None:
         tick(presence, SETTLED)
         assert presence.settled
         presence.unsettle()
+
+
+def test_another_running_node_of_our_name_is_a_twin_and_one_that_was_before_us_is_none() -> None:
+    presence, twin = Presence(OWN), Node(OWN.name, 3)
+
+    def speak(seconds: int) -> None:
+        for _ in range(seconds):
+            presence.hear(Here(twin))
+            presence.hear(Here(OTHER))
+            tick(presence, EVERY)
+
+    speak(1)
+    tick(presence, 2 * FORGOTTEN)
+    assert not presence.twin, "it has spoken once, and is gone"
+    speak(TWIN // EVERY)
+    assert presence.twin
+    tick(presence, REPLACED)
+    assert not presence.twin

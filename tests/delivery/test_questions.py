@@ -305,3 +305,14 @@ async def test_stopping_does_not_hang_on_a_bus_that_is_gone(cluster: Cluster, sh
     await asyncio.wait_for(worker.questions.stop(), 1)
     worker.bus.connected = False
     await asyncio.wait_for(worker.questions.stop(), 1)
+
+
+async def test_a_node_of_our_name_is_told_of_once_and_by_the_worker_that_speaks_for_the_node() -> None:
+    worker, silent = (Worker(Wire(), Node("a", 1), index) for index in range(WORKERS))
+    with capture_logs() as logs:
+        for tick in range(10 * EVERY):
+            for each in (worker, silent):
+                if tick % EVERY == 0:
+                    each.questions.hear(encode_word(Here(Node("a", 2))))
+                each.questions.presence.tick() if each is silent else each.questions.tick()
+    assert [log["name"] for log in logs if log["log_level"] == "error"] == ["a"]

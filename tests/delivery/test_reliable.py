@@ -63,6 +63,7 @@ class World(RuleBasedStateMachine):
         self.current_epoch = "one"
         self.meant: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
         self.stored: dict[tuple[str, str], int] = {}
+        self.released: list[tuple[str, str]] = []
         self.handled: dict[tuple[str, str], list[int]] = {key: [] for key in DEVICES}
         self.start_worker()
 
@@ -106,6 +107,12 @@ class World(RuleBasedStateMachine):
         key = channel.user.uid, channel.device
         assert offset >= self.stored.get(key, 0), "a cursor never goes back"
         self.stored[key] = offset
+
+    def take(self, channel: Any) -> bool:
+        raise AssertionError("no other process is there")
+
+    def release(self, channel: Any) -> None:
+        self.released.append((channel.user.uid, channel.device))
 
     def is_parked(self, fd: int) -> bool:
         return fd in self.parked
@@ -459,6 +466,17 @@ def test_what_is_for_another_device_moves_the_cursor_once_all_else_is_acknowledg
     assert world.stored["alice", "tablet"] == 4
 
 
+def test_what_comes_for_a_device_that_was_just_closed_moves_no_cursor(world: World) -> None:
+    """A fan-out's messages are written one after the other: the first may close the session that the second is for."""
+    channel = join(world)
+    append(world, 1)
+    world.close(channel, Close.ACK_OVERDUE)
+    push = Push("acme", None, "id", "e", 1, b"1", tags=["nobody"], qos="reliable")
+    world.reliable.offer(channel, Outgoing(push, 2))
+    assert world.stored == {("alice", "phone"): 0}
+    assert not world.reliable._behind
+
+
 def test_another_epoch_ends_the_devices_connections(world: World) -> None:
     channel = join(world)
     codes = []
@@ -470,6 +488,7 @@ def test_another_epoch_ends_the_devices_connections(world: World) -> None:
     world.reliable._close = close
     world.reliable.end_epoch("acme")
     assert codes == [(channel, Close.GOING_AWAY)]
+    assert world.released == [("alice", "phone")], "its cursor is stored at once"
 
 
 def test_an_inbox_that_is_away_is_asked_again(world: World) -> None:

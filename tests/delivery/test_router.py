@@ -292,3 +292,15 @@ async def test_the_same_bytes_are_parked_for_all(make_gateway: Callable[..., Gat
     gateway.push("alice", data="y" * 100)
     last = [parked.chunks[-1].obj for parked in gateway.poller._parked.values()]
     assert all(buffer is last[0] for buffer in last)
+
+
+async def test_what_is_spread_is_written_once_to_a_session_that_is_to_leave_and_stays(gateway: Gateway) -> None:
+    client = await gateway.join("alice")
+    gateway.push(spread=20.0, data="slow")
+    (session,) = gateway.sessions.find("default", "alice")
+    (run,) = gateway.fanout._spreads
+    assert run.position < session.fd
+    gateway.fanout.finish(session)
+    assert (await client.receive())["data"] == "slow"
+    await gateway.until(lambda: run.position > session.fd)
+    assert await client.is_quiet()

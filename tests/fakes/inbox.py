@@ -1,16 +1,32 @@
 """An inbox in memory that can be away, and answers what it is told to."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from pushgate.errors import InboxUnavailable
-from pushgate.inbox.base import EVERYONE, Appended, Cursor, Device, Draft, Entry, Limits, OnEntry, OnEpoch, Outcome
+from pushgate.inbox.base import (
+    EVERYONE,
+    NO_PLACES,
+    Appended,
+    Cursor,
+    Device,
+    Draft,
+    Entry,
+    FollowedTo,
+    Limits,
+    OnEntry,
+    OnEpoch,
+    Outcome,
+)
 
 
 class FakeCursors:
     """Keeps what is stored; while `away` every call fails, while `full` every store does. `calls` says how large each
-    was."""
+    was. A store waits for `gate`."""
 
     def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.cursors: dict[Device, Cursor] = {}
         self.away = self.full = False
         self.calls: list[tuple[str, int]] = []
@@ -24,6 +40,7 @@ class FakeCursors:
 
     async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
         self._ask("store", len(cursors))
+        await self.gate.wait()
         for device, (offset, epoch) in cursors.items():
             self.cursors[device] = Cursor(offset, epoch, self.clock)
 
@@ -33,8 +50,8 @@ class FakeCursors:
     def epoch(self, tenant: str) -> str:
         return self.current
 
-    async def newest(self, tenant: str) -> int:
-        self._ask("newest", 1)
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
+        self._ask("confirm" if confirmed else "newest", 1)
         return self.newest_offset
 
     def _ask(self, what: str, size: int) -> None:
@@ -52,7 +69,12 @@ class FakeInbox(FakeCursors):
         self.outcomes: dict[str, Outcome] = {}
         self.seen: dict[tuple[str, str, str], int] = {}
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None: ...
+    async def start(
+        self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch, places: Mapping[str, FollowedTo] = NO_PLACES
+    ) -> None: ...
+
+    def places(self) -> dict[str, FollowedTo]:
+        return {}
 
     async def open(self, tenants: Mapping[str, Limits]) -> None: ...
 
@@ -77,6 +99,10 @@ class FakeInbox(FakeCursors):
     async def find_cursors(self, tenant: str, uid: str) -> dict[str, Cursor]:
         self._ask("find", 1)
         return {key.device: each for key, each in self.cursors.items() if (key.tenant, key.uid) == (tenant, uid)}
+
+    @property
+    def stalled(self) -> bool:
+        return False
 
     @property
     def connected(self) -> bool:

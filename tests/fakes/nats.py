@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from pushgate.errors import StartError
+from pushgate.node.cluster import Member
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_server import NatsServer, find_nats_server
+from pushgate.node.nats_probe import Health
+from pushgate.node.nats_program import find_nats_server
+from pushgate.node.nats_server import NatsServer
 
 
 def nats_program() -> str:
@@ -37,10 +40,11 @@ def freeze(pid: int) -> None:
 class RealNats:
     """An embedded nats-server in a directory of its own; it comes back on the same port."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, member: Member | None = None) -> None:
+        """`member` is its part in a cluster; it is started then, and ready once there are enough of the others."""
         self.program = nats_program()
         self._data_dir = DataDir.open(path)
-        self._server = NatsServer(self._data_dir, self.program)
+        self._server = NatsServer(self._data_dir, self.program, member=member)
         self.start()
 
     @property
@@ -50,6 +54,13 @@ class RealNats:
     @property
     def pid(self) -> int:
         return self._server.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def examine(self) -> Health:
+        return self._server.examine()
 
     def start(self) -> None:
         self._server.start()

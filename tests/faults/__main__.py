@@ -1,9 +1,11 @@
 """`python -m tests.faults SECONDS [SEED]`: random faults under a stream of reliable pushes to a node of its own.
 
-The seed, which is printed, decides which faults come in which order; exits 1, in plain words, with what was lost.
+The seed, which is printed, decides which faults come in which order; exits 1, in plain words, with what was lost. The
+node has two workers and syncs always, unless PUSHGATE_NODE_WORKERS and PUSHGATE_INBOX_SYNC say otherwise.
 """
 
 import asyncio
+import os
 import random
 import secrets
 import sys
@@ -24,7 +26,7 @@ QUIET = (0.0, 4.0)
 async def chaos(node: RunningNode, seconds: float, seed: int) -> list[str]:
     """Return in words what was not as promised. Raises AssertionError with what never came to be."""
     dice = random.Random(seed)
-    fleet = Fleet(node, 200, 40, seed)
+    fleet = Fleet([node], 200, 40, seed)
     faults = Faults(node, fleet, dice)
     names = list(faults.by_name)
     until = time.monotonic() + seconds
@@ -45,7 +47,8 @@ def main(seconds: float, seed: int) -> int:
     """Return the exit status."""
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory() as directory:
-        node = RunningNode(Path(directory), "--workers", "2", PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS="0")
+        settings = {"PUSHGATE_NODE_WORKERS": "2", "PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS": "0", **os.environ}
+        node = RunningNode(Path(directory), **settings)
         try:
             node.start()
             wrong = asyncio.run(chaos(node, seconds, seed))

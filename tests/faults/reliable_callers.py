@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.faults.reliable_ledger import EVERYONE, Ledger, Push
+from tests.rig.dial import Address, dial
 
 PATIENCE = 20.0
 """Seconds that an answer may take: twice what the gateway tries."""
@@ -19,7 +20,7 @@ class Caller:
 
     def __init__(
         self,
-        port: Callable[[], int],
+        address: Callable[[], Address],
         key: str,
         ledger: Ledger,
         targets: Sequence[str],
@@ -31,7 +32,7 @@ class Caller:
         size: int = 100,
         attempts: int = 200,
     ) -> None:
-        self._port = port
+        self._address = address
         self._key = key
         self._ledger = ledger
         self._targets = targets
@@ -88,10 +89,11 @@ class Caller:
         return answer
 
     async def _ask(self, body: bytes) -> tuple[str, dict[str, Any]]:
+        patience = asyncio.timeout(PATIENCE)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with patience:
                 if self._streams is None:
-                    self._streams = await asyncio.open_connection("127.0.0.1", self._port())
+                    self._streams = await asyncio.open_connection(sock=await dial(self._address()))
                 reader, writer = self._streams
                 writer.write(
                     f"POST /v1/push HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self._key}\r\n"
@@ -103,10 +105,9 @@ class Caller:
                 told = json.loads(await reader.readexactly(size))
                 if "connection: close" in head:
                     self.close()
-        except TimeoutError:
-            self._ledger.complain(f"a push was not answered within {PATIENCE:.0f} s")
-        except (OSError, EOFError):
-            pass  # the worker that was asked has died: not known, to be repeated
+        except (OSError, EOFError):  # who was asked has died, or is cut off: not known, to be repeated
+            if patience.expired():
+                self._ledger.complain(f"a push was not answered within {PATIENCE:.0f} s")
         else:
             return head.split()[1], told
         self.close()

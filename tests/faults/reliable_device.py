@@ -6,12 +6,12 @@ import base64
 import json
 import os
 import random
-import socket
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from tests.rig.client import CLOSE, PING, PONG, TEXT, mask_frame
+from tests.rig.dial import Address, dial
 
 EAGER = 0.2
 """How many of its messages a device acknowledges at once; the rest when `settle` is called."""
@@ -98,7 +98,7 @@ class Device:
 
     def __init__(
         self,
-        port: Callable[[], int],
+        address: Callable[[], Address],
         user: str,
         name: str,
         token: str,
@@ -118,7 +118,7 @@ class Device:
         self.welcomes: list[dict[str, Any]] = []
         self.closes: Counter[int] = Counter()
         self.duplicates = self.resent = 0
-        self._port = port
+        self._address = address
         self._path = f"/ws?token={token}&device={name}"
         self._complain = complain
         self._dice = dice
@@ -146,14 +146,9 @@ class Device:
         loop = asyncio.get_running_loop()
         while not self._stopped:
             try:
-                connection = socket.socket()
-                connection.setblocking(False)
-                if self.deaf:
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-                await loop.sock_connect(connection, ("127.0.0.1", self._port()))
+                connection = await dial(self._address(), RECEIVE_BUFFER if self.deaf else 0)
                 await loop.create_connection(lambda: self._take_line(path), sock=connection)
             except OSError:
-                connection.close()
                 await asyncio.sleep(self._dice.uniform(*COME_BACK))
             else:
                 return

@@ -1,9 +1,9 @@
-"""A node under a steady stream of reliable pushes, and all the devices that they are for."""
+"""Nodes under a steady stream of reliable pushes, and all the devices that they are for."""
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tests.faults.reliable_callers import Caller
 from tests.faults.reliable_device import Device
@@ -19,18 +19,19 @@ PATIENCE = 40.0
 
 class Fleet:
     """`users` with the devices of NAMES each. Of all devices one a `TICK` loses its connection; half of them keep
-    their cursor and say it, half rely on the gateway's. `callers` push to the users in turn, and one to everyone."""
+    their cursor and say it, half rely on the gateway's. `callers` push to the users in turn, and one to everyone.
+    Whoever connects does so to any one of the nodes."""
 
-    def __init__(self, node: RunningNode, users: int, callers: int, seed: int, pause: float = 0.2) -> None:
+    def __init__(self, nodes: Sequence[RunningNode], users: int, callers: int, seed: int, pause: float = 0.2) -> None:
         self.dice = dice = random.Random(seed)
         self.ledger = Ledger(dice)
         self._pause = pause
-        self._node = node
+        self._nodes = nodes
         names = [f"user{number}" for number in range(users)]
-        tokens = {name: node.token(name) for name in names}
+        tokens = {name: nodes[0].token(name) for name in names}
         self.devices = [
             Device(
-                lambda: node.clients_port,
+                lambda: self._draw().clients_address,
                 name,
                 device,
                 tokens[name],
@@ -49,8 +50,11 @@ class Fleet:
 
     def _make_caller(self, targets: list[str], pause: float | None = None) -> Caller:
         dice = random.Random(self.dice.random())
-        port = lambda: self._node.management_port  # noqa: E731
-        return Caller(port, self._node.key, self.ledger, targets, NAMES, pause or self._pause, dice)
+        address = lambda: self._draw().management_address  # noqa: E731
+        return Caller(address, self._nodes[0].key, self.ledger, targets, NAMES, pause or self._pause, dice)
+
+    def _draw(self) -> RunningNode:
+        return self.dice.choice(self._nodes)
 
     async def start(self) -> None:
         """Connect all devices, and begin to push."""
@@ -59,6 +63,10 @@ class Fleet:
         await self._until(lambda: all(device.is_welcome for device in self.devices), "all devices are welcome")
         self._ticking = asyncio.create_task(self._tick())
         self._tasks = [asyncio.create_task(caller.run()) for caller in self._callers]
+
+    def keep_connections(self) -> None:
+        """Cut no connection: nothing but what is done to the node happens."""
+        self._restless = False
 
     async def goes_on(self, count: int = 50) -> None:
         """Wait until so many more pushes were accepted."""

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pushgate.sessions.replacing import SETTLED
 from tests.fakes.nats import PlainNats, freeze
 from tests.faults.test_processes import MakeNode, join_all
 from tests.rig.client import WsClient
@@ -191,6 +192,23 @@ async def test_a_user_of_another_node_is_found_and_kicked(two_nodes: tuple[Runni
         assert (await client.receive_close())[0] == 4503
     assert call(b, "DELETE", "/v1/users/user2/sessions").json() == {"closed": 1, "missing": []}
     assert await clients["user3"].is_quiet()
+
+
+async def test_a_device_that_connects_to_another_node_leaves_the_one_before(
+    two_nodes: tuple[RunningNode, RunningNode],
+) -> None:
+    one, two = two_nodes
+    path = f"/ws?token={one.token('alice')}&device=phone"
+    old = await WsClient.join(one.clients_port, path)
+    other = await WsClient.join(one.clients_port, f"/ws?token={one.token('alice')}&device=tablet")
+    await asyncio.sleep(SETTLED)  # what a session is old by
+    new = await WsClient.join(two.clients_port, f"/ws?token={two.token('alice')}&device=phone")
+    assert (await old.receive_close())[0] == 4502
+    assert one.push("alice", "here", qos="reliable").status_code == 202
+    for client in (new, other):
+        assert (await client.receive())["data"] == "here"
+    for node in two_nodes:
+        assert len(find_at(node, "alice")["sessions"]) == 2
 
 
 async def test_receipts_know_the_devices_of_all_workers_of_all_nodes(

@@ -27,7 +27,7 @@ SERIES = (
 async def test_whatever_dies_nothing_accepted_is_lost(make_node: MakeNode) -> None:
     node = make_node("--workers", "2", PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS="0")
     node.start()
-    fleet = Fleet(node, 200, 40, SEED)
+    fleet = Fleet([node], 200, 40, SEED)
     faults = Faults(node, fleet, random.Random(SEED))
     try:
         await fleet.start()

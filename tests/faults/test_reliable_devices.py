@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 
@@ -40,7 +41,13 @@ async def test_devices_that_do_not_read_cost_no_memory_and_get_everything_when_t
     users = [f"user{number}" for number in range(USERS)]
     devices = [
         Device(
-            lambda: node.clients_port, user, name, node.token(user), ledger.complain, random.Random(number), deaf=True
+            lambda: node.clients_address,
+            user,
+            name,
+            node.token(user),
+            ledger.complain,
+            random.Random(number),
+            deaf=True,
         )
         for number, user in enumerate(users)
         for name in NAMES
@@ -99,7 +106,7 @@ async def test_a_device_that_is_replaced_in_the_middle_of_a_stream_loses_nothing
     ledger = Ledger(random.Random(1))
     devices = [
         Device(
-            lambda: node.clients_port,
+            lambda: node.clients_address,
             "alice",
             name,
             node.token("alice"),
@@ -166,7 +173,7 @@ async def test_who_begins_now_has_begun_whatever_dies_then(make_node: MakeNode) 
     everyone = [*node.worker_pids, node.nats_pid]
     node.kill()
     for pid in everyone:
-        if is_alive(pid):
+        with suppress(ProcessLookupError):  # workers end by themselves when their supervisor is gone
             os.kill(pid, signal.SIGKILL)
     assert client.welcome["cursor"] == old
     wait_until(lambda: not any(map(is_alive, everyone)), "all are gone")

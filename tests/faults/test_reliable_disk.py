@@ -52,14 +52,16 @@ class Scene:
 
     def connect(self, name: str) -> Device:
         node, ledger = self._node, self.ledger
-        device = Device(lambda: node.clients_port, "alice", name, node.token("alice"), ledger.complain, self.dice)
+        device = Device(lambda: node.clients_address, "alice", name, node.token("alice"), ledger.complain, self.dice)
         self.devices.append(device)
         device.connect()
         return device
 
     async def push(self, ttl: int = 3600, size: int = 200_000, attempts: int = 1) -> str:
-        port = lambda: self._node.management_port  # noqa: E731
-        caller = Caller(port, self._node.key, self.ledger, (), (), 0, self.dice, ttl=ttl, size=size, attempts=attempts)
+        address = lambda: self._node.management_address  # noqa: E731
+        caller = Caller(
+            address, self._node.key, self.ledger, (), (), 0, self.dice, ttl=ttl, size=size, attempts=attempts
+        )
         try:
             push = self.ledger.draw("alice")
             self.last = push.number

@@ -113,6 +113,22 @@ async def test_a_worker_killed_takes_only_its_own_along(make_tls_node: MakeNode)
     assert metrics["tls_connections"] == metrics["connections"] == 60
 
 
+async def test_a_drain_sends_every_client_away(make_tls_node: MakeNode) -> None:
+    node = make_tls_node(PUSHGATE_NODE_DRAIN="2")
+    node.start()
+    clients = list((await join_all(node, [f"user{number}" for number in range(30)])).values())
+    with socket.create_connection(("127.0.0.1", node.clients_port)) as early:  # in its handshake, for ever
+        early.send(b"\x16\x03\x01")
+        began = time.monotonic()
+        stopping = asyncio.create_task(asyncio.to_thread(node.stop))
+        for client in clients:
+            assert (await client.receive())["type"] == "reconnect"
+            assert (await client.receive_close())[0] == 4000
+            await client.close()
+        await stopping
+    assert 1.5 < time.monotonic() - began < 8
+
+
 async def test_a_stop_tells_every_client(make_tls_node: MakeNode) -> None:
     node = make_tls_node(PUSHGATE_NODE_STOP_GRACE="5")
     node.start()

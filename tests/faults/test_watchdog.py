@@ -17,7 +17,7 @@ MakeNode = Callable[..., RunningNode]
 SPINNING = Path(__file__).parent / "spinning"
 
 
-@pytest.mark.parametrize(("fault", "seen"), [(signal.SIGSTOP, False), (signal.SIGUSR2, True)], ids=["stopped", "spins"])
+@pytest.mark.parametrize(("fault", "seen"), [(signal.SIGSTOP, False), (signal.SIGUSR1, True)], ids=["stopped", "spins"])
 async def test_a_stuck_worker_is_replaced(make_node: MakeNode, fault: signal.Signals, seen: bool) -> None:
     source = Path(pushgate.__file__).parents[1]
     node = make_node("--workers", "2", PUSHGATE_NODE_WATCHDOG="1", PYTHONPATH=f"{SPINNING}:{source}")

@@ -17,7 +17,7 @@ from tests.rig.client import WsClient
 CLIENT_PORT = {"http": http.CASES, "frames": frames.CASES, "messages": messages.CASES, "tokens": tokens.CASES}
 API_PORT = {"api http": api_http.CASES, "api bodies": api_bodies.CASES, "api questions": api_questions.CASES}
 BATCHES = CLIENT_PORT | API_PORT
-ROUNDS = 12
+ROUNDS = 30
 """How often a batch may come before memory has to be at rest: the allocator's fragments settle in two to six."""
 REST = 64 * 1024
 """Bytes that a worker at rest may gain by a whole batch: half a KiB for each case in it."""

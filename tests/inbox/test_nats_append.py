@@ -14,6 +14,7 @@ from pushgate.metrics.catalogue import INBOX_RETRIES
 from pushgate.metrics.rows import Rows
 from pushgate.nats.replies import Reply
 from tests.fakes.fake_link import Answer, FakeLink, connected, said, status
+from tests.fakes.subscriber import until
 
 ROW = Rows(1).row(0)
 
@@ -74,6 +75,54 @@ async def test_a_single_message_is_published_as_it_is() -> None:
     server = Server()
     assert await commit(server.link).submit([message(7)]) == [Appended(1)]
     assert server.link.asked == [b"HPUB s reply.1 28 30\r\nNATS/1.0\r\nNats-Msg-Id: 7\r\n\r\np7\r\n"]
+
+
+async def test_after_one_that_was_tried_in_vain_the_next_are_tried_for_less_until_one_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nats_append, "PATIENCE", 0.5)
+    monkeypatch.setattr(nats_append, "RESIGNED", 0.05)
+    server = Server()
+    groups = commit(server.link)
+    answer, server.link.answer = server.link.answer, lambda asked: status(503)
+    attempts = []
+    for number in range(2):
+        before = len(server.link.asked)
+        assert isinstance((await groups.submit([message(number)]))[0], Unknown)
+        attempts.append(len(server.link.asked) - before)
+    assert 1 <= attempts[1] < attempts[0] / 3
+    assert groups.resigned
+    server.link.answer = answer
+    assert await groups.submit([message(2)]) == [Appended(1)]
+    assert not groups.resigned
+    server.link.answer = lambda asked: status(503)
+    before = len(server.link.asked)
+    await groups.submit([message(3)])
+    assert len(server.link.asked) - before > attempts[0] / 2
+
+
+async def test_what_was_tried_in_vain_is_prodded_until_it_takes_its_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_append, "PATIENCE", 0.05)
+    monkeypatch.setattr(nats_append, "RESIGNED", 0.05)
+    server = Server()
+    groups = commit(server.link)
+    groups.prod()
+    answer, server.link.answer = server.link.answer, lambda asked: status(503)
+    await groups.submit([message(1)])
+    asked = len(server.link.asked)
+    server.link.answer = answer
+    assert groups.resigned
+    for _ in range(3):
+        groups.prod()
+    await until(lambda: not groups.resigned)
+    assert [b"Rollup: sub" in each for each in server.link.asked[asked:]] == [True]
+
+
+async def test_who_waited_for_others_too_long_has_not_tried_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_append, "PATIENCE", -1.0)
+    groups = commit(Server().link)
+    assert isinstance((await groups.submit([message(1)]))[0], Unknown)
+    assert not groups.resigned
 
 
 async def test_a_few_go_one_by_one_at_once_and_more_as_an_atomic_batch() -> None:

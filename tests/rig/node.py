@@ -34,6 +34,9 @@ class RunningNode:
     """One node; it keeps its ports, keys and data when it is stopped and started again."""
 
     def __init__(self, directory: Path, *options: str, **environ: str) -> None:
+        self.host = "127.0.0.1"
+        self.within: list[str] = []
+        """What its command line begins with: where it runs, when that is not here."""
         self.clients_port = 0
         self.management_port = 0
         self.data_dir = directory / "data"
@@ -41,6 +44,7 @@ class RunningNode:
         self._options = options
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
+        self._successor = 0
         self.terminal = -1
         """A terminal that the node runs at, as the leader of its session; -1: none."""
         self.trust: ssl.SSLContext | None = None
@@ -49,12 +53,22 @@ class RunningNode:
     @property
     def api(self) -> str:
         """Where its HTTP API is."""
-        return f"{'https' if self.trust else 'http'}://127.0.0.1:{self.management_port}"
+        return f"{'https' if self.trust else 'http'}://{self.host}:{self.management_port}"
+
+    @property
+    def clients_address(self) -> tuple[str, int]:
+        """Where clients connect, as sockets have it."""
+        return self.host, self.clients_port
+
+    @property
+    def management_address(self) -> tuple[str, int]:
+        """Where its HTTP API is, as sockets have it."""
+        return self.host, self.management_port
 
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return f"ws://127.0.0.1:{self.clients_port}/ws"
+        return f"ws://{self.host}:{self.clients_port}/ws"
 
     @property
     def key(self) -> str:
@@ -65,7 +79,7 @@ class RunningNode:
     def pid(self) -> int:
         """The supervisor's process id."""
         assert self._process is not None
-        return self._process.pid
+        return self._successor or self._process.pid
 
     @property
     def worker_pids(self) -> list[int]:
@@ -106,15 +120,16 @@ class RunningNode:
     def start(self) -> None:
         """Start it, and return when it is ready."""
         self.launch()
-        wait_until(self._is_ready, "the node is ready")
+        wait_until(self.is_ready, "the node is ready")
 
     def launch(self) -> "subprocess.Popen[bytes]":
         """Start it without waiting."""
-        command = [sys.executable, "-m", "pushgate", "run", "--data-dir", str(self.data_dir), "--log-style", "json"]
+        command = [*self.within, sys.executable, "-m", "pushgate", "run", "--log-style", "json"]
+        command += ["--data-dir", str(self.data_dir), "--host", self.host, "--management-host", self.host]
         command += ["--port", str(self.clients_port), "--management-port", str(self.management_port), *self._options]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PUSHGATE_")}
         environ["PYTHONPATH"] = str(Path(pushgate.__file__).parents[1])
-        environ.update({"PUSHGATE_NODE_STOP_GRACE": "1", **self._environ})
+        environ.update({"PUSHGATE_NODE_STOP_GRACE": "1", "PUSHGATE_NODE_DRAIN": "0", **self._environ})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -130,8 +145,34 @@ class RunningNode:
     def _take_terminal(self) -> None:
         fcntl.ioctl(self.terminal, termios.TIOCSCTTY, 0)
 
+    def upgrade(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Upgrade it as an operator does; returns what the command said. Its ports and keys stay."""
+        command = [sys.executable, "-m", "pushgate", "upgrade", "--data-dir", str(self.data_dir), *options]
+        environ = {**os.environ, "PYTHONPATH": str(Path(pushgate.__file__).parents[1])}
+        old = self.pid
+        until = time.monotonic() + PATIENCE
+        while True:  # for a second or so after an upgrade no other one can be made
+            said = subprocess.run(command, check=False, env=environ, capture_output=True, text=True, timeout=60)
+            if "the upgrade before is not over" not in said.stderr or time.monotonic() > until:
+                break
+        if said.returncode == 0:
+            self._successor = int((self.data_dir / "node.lock").read_text())
+            assert self._process is not None
+            if old == self._process.pid:
+                assert self._process.wait(PATIENCE) == 0, self.log()
+            else:
+                wait_until(lambda: not is_alive(old), "the old supervisor has ended")
+        return said
+
+    def _stop_successor(self) -> None:
+        pid, self._successor = self._successor, 0
+        if pid and is_alive(pid):
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda: not is_alive(pid), "the node has ended")
+
     def stop(self) -> None:
         """Stop it as an operator does, by SIGTERM; what an injected fault left behind is ended too."""
+        self._stop_successor()
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.terminate()
@@ -144,9 +185,9 @@ class RunningNode:
 
     def kill(self) -> None:
         """Kill the supervisor with -9."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def end_nats(self) -> None:
         """End a nats-server that outlived its supervisor."""
@@ -163,7 +204,8 @@ class RunningNode:
         """Return what it logged since it was started."""
         return self._log.read_text()
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it is ready; fails when it has ended."""
         assert self._process is not None
         assert self._process.poll() is None, f"the node ended: {self.log()}"
         for line in self.log_lines():

@@ -197,6 +197,11 @@ class FakeDevices:
 
     def end(self, channel: ChannelSession) -> None: ...
 
+    def hand_over(self, channel: ChannelSession) -> None: ...
+
+    def take_over(self, channel: ChannelSession, place: object) -> bool:
+        raise AssertionError("nobody does")
+
     def progress(self, channel: ChannelSession) -> tuple[int, int]:
         return self.cursor, self.cursor
 

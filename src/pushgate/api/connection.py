@@ -3,6 +3,7 @@
 Deadlines are stamps that a sweep over all connections looks at: no connection and no request has a timer.
 """
 
+import os
 from http import HTTPStatus
 from typing import Any
 
@@ -176,6 +177,19 @@ class Connection(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    def detach(self) -> int:
+        """Return a descriptor of the connection, which goes elsewhere, when nothing is asked on it now; else -1.
+
+        So is one over TLS, whose state cannot move.
+        """
+        asked = self._receiving or self._busy() or self._lingering or self.transport.is_closing()
+        if asked or self.transport.get_extra_info("sslcontext") is not None:
+            return -1
+        self.transport.pause_reading()
+        descriptor = os.dup(self.transport.get_extra_info("socket").fileno())
+        self.transport.abort()  # closes our descriptor, and not the connection
+        return descriptor
 
     def shutdown(self) -> None:
         """Close once everything asked is answered; what is being received is still answered."""

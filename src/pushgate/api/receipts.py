@@ -91,7 +91,7 @@ async def find_entry(inbox: Inbox, tenant: str, uid: str, message: str, offset: 
             if entry.uid == uid and push.id == message:
                 return offset, push
             raise Problem("not_found", f"the message at offset {offset} is another one")
-    if offset > await inbox.newest(tenant):
+    if offset > await inbox.newest(tenant, confirmed=True):
         raise Problem("not_found", f"no message has an offset of {offset} yet")
     after = offset if uid == EVERYONE else max(0, offset - BEFORE)
     while after < offset:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from typing import cast
 
 from litestar import Litestar
@@ -16,6 +17,8 @@ from pushgate.sockets.certificates import TlsPort
 
 HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a caller's TLS handshake may take."""
+IDLE = 3.0
+"""Seconds without a request after which a connection is closed that another process should have."""
 SWEEP = 1.0
 """Seconds between two looks at all connections."""
 
@@ -53,18 +56,32 @@ class ApiServer:
         self._adopting.add(task)
         task.add_done_callback(self._adopting.discard)
 
+    def detach_idle(self) -> list[int]:
+        """Return descriptors of the connections on which nothing is asked now, which go elsewhere; none of TLS."""
+        return [file for connection in self._connections() if (file := connection.detach()) >= 0]
+
+    async def leave(self, patience: float) -> None:
+        """Take leave of the callers: the next answer to each is the last on its connection.
+
+        Returns when all have gone, or after so many seconds; who asks nothing for IDLE seconds is let go.
+        """
+        state = self._state
+        state.keep_alive = min(state.keep_alive, IDLE)
+        await self._close_door()
+        if state.connections:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(state.empty.wait(), patience)
+
     async def stop(self, grace: float) -> None:
         """Answer the requests in flight, for at most `grace` seconds, then close every connection.
 
         Those of which only a part has come count too. Idle connections are closed at once.
         """
         state = self._state
-        state.stopping = True
-        state.empty.clear()
         if self._tls.context is not None:
             for task in self._adopting:
                 task.cancel()  # who is in its TLS handshake has asked nothing yet
-        await asyncio.gather(*self._adopting, return_exceptions=True)
+        await self._close_door()
         for connection in self._connections():
             connection.shutdown()
         if state.connections:
@@ -78,6 +95,12 @@ class ApiServer:
         for task in tuple(state.tasks):
             task.cancel()
         await asyncio.gather(*state.tasks, return_exceptions=True)
+
+    async def _close_door(self) -> None:
+        """Take nobody in but who is coming in just now, and have each answer be the last on its connection."""
+        self._state.stopping = True
+        self._state.empty.clear()
+        await asyncio.gather(*self._adopting, return_exceptions=True)
 
     async def _adopt(self, sock: socket.socket) -> None:
         context = self._tls.context

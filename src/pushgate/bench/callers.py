@@ -172,7 +172,10 @@ class Callers:
             self.accepted[self._user[fd]] += 1
         else:
             self.errors[f"HTTP {buffer[9:12].decode('latin-1')}"] += 1
-        if self._period:
+        if buffer.find(b"\r\nconnection: close\r\n", 0, whole) >= 0:
+            self._missing += 1  # the server ends it behind this answer: another one is opened
+            os.close(fd)
+        elif self._period:
             self._free.append(fd)
         elif now < self._until:
             self._call(fd, now)

@@ -43,6 +43,8 @@ class Bus(Protocol):
     async def publish(self, parcels: Sequence[Parcel]) -> None:
         """Publish the parcels in order; returns when the bus has them all.
 
+        No parcels are a barrier: what the bus had for this subscriber has been received when it returns.
+
         Raises BusUnavailable (nothing is kept to be sent later) or Problem("too_large").
         """
 

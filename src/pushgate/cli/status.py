@@ -102,7 +102,7 @@ def _node_table(now: "Status") -> "Table":
     table.add_row(
         "connections",
         f"{now.connections:,} of {now.users:,} users, {now.lobby:,} in their handshake,"
-        f" {_size(now.write_buffers)} in write buffers",
+        f" {_size(now.write_buffers)} in write buffers" + (", [red]draining[/]" if now.draining else ""),
     )
     table.add_row(
         "per second",

@@ -27,6 +27,7 @@ _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
 _STEADY = 10.0  # seconds that a connection has to live for the waits to begin anew
 _LARGEST = 16 * 1024 * 1024
+_LONGEST_RETRY = 300  # seconds: a Retry-After above is a mistake
 _MOST_OWED = 64  # messages handled and not acknowledged: a quarter of what the gateway sends ahead
 
 _decoder = json.Decoder(FromServer)
@@ -37,7 +38,8 @@ class Listener:
 
     Connects again by the rule of the close codes (4000 to 4499 and lost connections: again; 4500 and more: not,
     but for 4501, which asks for a new token), after a random wait between 0 and a bound that doubles from 0.5 s to
-    30 s. What is pushed live meanwhile is not for it. Raises ListenStopped when connecting again would not help.
+    30 s, on top of what the gateway asked for by `reconnect` or `Retry-After`. What is pushed live meanwhile is not
+    for it. Raises ListenStopped when connecting again would not help.
 
     With a `device` it has an inbox. A message counts as handled when the next one is asked for, or `acknowledge` is
     called; then the cursor moves past it, which is written to `cursor_file` and acknowledged, for many messages at
@@ -74,7 +76,7 @@ class Listener:
         self._notice = notice
         self._failures = 0
         self._refused = ""  # the token that was refused as expired
-        self._after = 0.0  # what the gateway asked for with `reconnect`
+        self._after = 0.0  # what the gateway asked for with `reconnect` or Retry-After
         self.welcome: Welcome | None = None
 
     @property
@@ -105,6 +107,7 @@ class Listener:
                 if status < 500 and status != 429:
                     raise ListenStopped(status, refused.response.body.decode(errors="replace").strip()) from None
                 why = f"refused with status {status}"
+                self._after = _read_retry_after(refused.response.headers.get("Retry-After", ""))
             except (OSError, InvalidHandshake, ConnectionClosed, Unreachable) as error:
                 why = str(error) or type(error).__name__
             if clock() - begun > _STEADY:
@@ -220,3 +223,10 @@ class Listener:
         if code >= 4500 or (known and not known.reconnect):
             raise ListenStopped(code, reason or (CLOSE_ADVICE[known].when if known else ""))
         return f"closed with {code} {reason}".rstrip() if code != 1006 else "the connection was lost"
+
+
+def _read_retry_after(text: str) -> float:
+    """Return the seconds that a Retry-After asks for, and a part of one more by chance: it has whole ones alone."""
+    if not (text.isascii() and text.isdigit()):
+        return 0.0  # none, or a date, which no gateway sends
+    return min(int(text), _LONGEST_RETRY) + random.random()  # noqa: S311

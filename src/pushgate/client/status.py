@@ -68,6 +68,7 @@ class Status(Struct, frozen=True):
     users: int
     lobby: int
     write_buffers: int
+    draining: bool
     rates: Rates
     bus: BusState
     workers: list[Worker]
@@ -138,6 +139,7 @@ def compare(before: Look, after: Look) -> Status:
         users=int(after.total("users")),
         lobby=int(after.total("lobby")),
         write_buffers=int(after.total("write_buffer_bytes")),
+        draining=bool(after.total("draining")),
         rates=Rates(
             pushes=rate("pushes_accepted_total"),
             pushes_refused=rate("pushes_refused_total"),

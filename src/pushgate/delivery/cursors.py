@@ -1,4 +1,7 @@
-"""Cursors on their way to the inbox: gathered, and stored within a second. A lost one costs duplicates, no more."""
+"""Cursors on their way to the inbox: gathered, and stored within a second, or at once when a session ends.
+
+A lost one costs duplicates, no more.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -11,6 +14,8 @@ from pushgate.sockets.poller import TICK
 
 TICKS = round(0.5 / TICK)
 """Ticks between two writes: half a second, so that a cursor is stored within one."""
+MAX_TICKS = round(8 / TICK)
+"""Ticks between two writes to an inbox that does not take them: each time twice as many, up to this."""
 
 
 class CursorStore(Protocol):
@@ -32,11 +37,24 @@ class Cursors:
         self._dirty: dict[Device, tuple[int, str]] = {}
         self._flying: dict[Device, tuple[int, str]] = {}
         self._ticks = 0
+        self._pause = TICKS
+        self._urgent = False
 
     def note(self, channel: Channel, offset: int, epoch: str) -> None:
         """A device has everything up to an offset of an epoch: store that soon."""
-        assert channel.device is not None
-        self._dirty[Device(channel.user.tenant, channel.user.uid, channel.device)] = offset, epoch
+        self._dirty[_device_of(channel)] = offset, epoch
+
+    def release(self, channel: Channel) -> None:
+        """A device's session has ended: store its cursor now, with all that is gathered until then."""
+        if _device_of(channel) in self._dirty and not self._urgent:
+            self._urgent = True
+            # Those whose sessions end in one batch of events share a write.
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def take(self, channel: Channel) -> bool:
+        """A device's session goes to another process; returns whether its cursor has to be stored there."""
+        device = _device_of(channel)
+        return self._dirty.pop(device, None) is not None or device in self._flying
 
     async def load(self, devices: Sequence[Device]) -> list[Cursor | None]:
         """Return the cursors of devices, those that are not stored yet among them. Raises InboxUnavailable."""
@@ -50,19 +68,31 @@ class Cursors:
     def tick(self) -> None:
         """Count one tick, and begin to write when it is time."""
         self._ticks += 1
-        if self._ticks >= TICKS and self._dirty and not self._flying:
+        if self._ticks >= self._pause:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Begin to write, if there is anything, unless that is under way: a task that has yet to run counts."""
+        if self._dirty and (self._writing is None or self._writing.done()):
             self._ticks = 0
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        """Store what was gathered; what cannot be stored now is kept for the next time."""
-        self._flying, self._dirty = self._dirty, {}
-        try:
-            await self._store.store_cursors(self._flying)
-        except InboxUnavailable:
-            self._dirty = {**self._flying, **self._dirty}
-        finally:
-            self._flying = {}
+        """Store what was gathered, and what a session left meanwhile; what cannot be stored now is kept for later."""
+        while True:
+            self._urgent = False
+            self._flying, self._dirty = self._dirty, {}
+            try:
+                await self._store.store_cursors(self._flying)
+            except InboxUnavailable:
+                self._dirty = {**self._flying, **self._dirty}
+                self._pause = min(2 * self._pause, MAX_TICKS)
+                return
+            finally:
+                self._flying = {}
+            self._pause = TICKS
+            if not self._urgent:
+                return
 
     async def stop(self, patience: float) -> None:
         """Store all that is left, within so many seconds."""
@@ -80,3 +110,8 @@ class Cursors:
             if pending is not None and (cursor is None or cursor.epoch != pending[1] or cursor.offset < pending[0]):
                 cursor = Cursor(*pending, cursor.stored if cursor is not None else 0)
         return cursor
+
+
+def _device_of(channel: Channel) -> Device:
+    assert channel.device is not None
+    return Device(channel.user.tenant, channel.user.uid, channel.device)

@@ -54,6 +54,7 @@ class FanOut:
         self._call_later = call_later
         self._reliable = reliable
         self._runs: deque[_Run] = deque()
+        self._spreads: set[_Run] = set()
         self._pending = 0
 
     @property
@@ -84,6 +85,14 @@ class FanOut:
                 self._write(run, (channel,))
                 run.early.add(channel.fd)
 
+    def finish(self, channel: Channel) -> None:
+        """Write everything under way to one session, with what is spread over time: it goes to another process."""
+        self.catch_up(channel)
+        for run in self._spreads:
+            if channel.fd >= run.position and channel.fd not in run.early:
+                self._write(run, (channel,))
+                run.early.add(channel.fd)
+
     def _hold(self, outgoing: Outgoing, reliable: Reliable) -> None:
         """Leave an entry to the inbox: the devices of its tenant read it there."""
         for channel in self._sessions.by_fd:
@@ -99,10 +108,14 @@ class FanOut:
     def _start_spread(self, outgoing: Outgoing) -> None:
         size, spread = len(self._sessions.by_fd), outgoing.push.spread
         slices = max(1, ceil(size / SLICE), ceil(spread / PACE))
-        self._continue_spread(_Run(outgoing), ceil(size / slices), spread / slices)
+        run = _Run(outgoing)
+        self._spreads.add(run)
+        self._continue_spread(run, ceil(size / slices), spread / slices)
 
     def _continue_spread(self, run: _Run, share: int, pace: float) -> None:
-        if not self._write_slice(run, share):
+        if self._write_slice(run, share):
+            self._spreads.discard(run)
+        else:
             self._call_later(pace, self._continue_spread, run, share, pace)
 
     def _write_slice(self, run: _Run, size: int) -> bool:

@@ -9,6 +9,8 @@ FORGOTTEN = 10 * EVERY
 """Ticks after which a silent node is taken for gone: more than a worker that died needs to start again."""
 REPLACED = 2 * EVERY + 1
 """Ticks after which a silent node has died, when there is a newer one of its name."""
+TWIN = 5 * EVERY
+"""Ticks that another node of our name has to speak beside us: in a hand-over one follows the other."""
 SETTLED = EVERY + EVERY // 2
 """Ticks until every node that there is has been heard."""
 
@@ -25,6 +27,7 @@ class Presence:
         self._heard: dict[Node, int] = {}
         self._now = 0
         self._settled_at = SETTLED
+        self._beside = 0  # ticks that we have heard another node of our name
 
     @property
     def nodes(self) -> set[Node]:
@@ -35,6 +38,11 @@ class Presence:
     def settled(self) -> bool:
         """Whether these are all, rather than those that had the time to say so."""
         return self._now >= self._settled_at
+
+    @property
+    def twin(self) -> bool:
+        """Whether another node of our own name runs, which is a mistake in somebody's settings."""
+        return self._beside >= TWIN
 
     def unsettle(self) -> None:
         """Note that something may have been missed: nodes may be there that were never heard."""
@@ -56,6 +64,8 @@ class Presence:
     def tick(self) -> None:
         """Count one tick, and forget who was silent for too long."""
         self._now += 1
+        twins = (self._now - heard for node, heard in self._heard.items() if node.name == self._own.name)
+        self._beside = self._beside + 1 if min(twins, default=REPLACED) < REPLACED else 0
         for node, heard in list(self._heard.items()):
             if self._now - heard >= FORGOTTEN:
                 del self._heard[node]

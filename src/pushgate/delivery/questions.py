@@ -28,6 +28,7 @@ from pushgate.messages.questions import (
     Reached,
     Reply,
     Sessions,
+    Took,
     Word,
     decode_word,
     encode_word,
@@ -82,21 +83,49 @@ class _Asked:
 class Questions:
     """The questions of one worker, and its answers to those of others. `hear` is given what is no push.
 
-    `index` is the worker's on its node, `reply` what it says to a question about its own node.
+    `index` is the worker's on its node, `reply` what it says to a question about its own node. `replace` is told of the
+    devices that other nodes have taken.
     """
 
-    def __init__(self, node: Node, index: int, bus: Bus, reply: Callable[[Question], Reply], row: Row) -> None:
+    def __init__(
+        self,
+        node: Node,
+        index: int,
+        bus: Bus,
+        reply: Callable[[Question], Reply],
+        row: Row,
+        replace: Callable[[Took], None] = lambda word: None,
+    ) -> None:
         self.presence = Presence(node)
         self._node = node
         self._speaks = index == 0
         self._shard = index  # of any number of workers, the one of this index owns it
         self._bus = bus
         self._reply = reply
+        self._replace = replace
         self._row = row
         self._asked: dict[int, _Asked] = {}
         self._outbox: list[Parcel] = []
         self._sender: asyncio.Task[None] | None = None
         self._ticks = 0
+        self._silent = False
+        self.knows: Callable[[Question], bool] = lambda question: True
+        """Whether the worker can answer a question about users: it cannot for those that it has handed over."""
+
+    def be_silent(self) -> None:
+        """Let another process speak for this node: only what this one asks itself it answers."""
+        if self._speaks and not self._silent and self._bus.connected:
+            self._post(None, Here(self._node, leaving=True))
+        self._silent = True
+
+    def speak(self) -> None:
+        """Speak for this node from now on."""
+        self._silent = False
+
+    def tell_taken(self, tenant: str, uid: str, device: str, since: int, serial: int) -> None:
+        """Tell other nodes, if there are any, that a device has a new session here."""
+        if len(self.presence.nodes) > 1 or not self.presence.settled:
+            self._post(shard_of(tenant, uid), Took(self._node, tenant, uid, device, since, serial))
 
     async def ask(self, question: Question, kind: type[R]) -> Gathered[R]:
         """Return what the nodes answer within DEADLINE; `kind` is the kind of reply that the question has.
@@ -144,6 +173,9 @@ class Questions:
             self.presence.hear(word)
         elif isinstance(word, Ask):
             self._answer(word)
+        elif isinstance(word, Took):
+            if word.node != self._node:
+                self._replace(word)
         else:
             asked = self._asked.get(word.id)
             if asked is not None:
@@ -154,16 +186,17 @@ class Questions:
         """Count one tick of the worker; says now and then that this node is there."""
         if not self._bus.connected:
             return
+        known = self.presence.twin
         self.presence.tick()
-        if self._speaks and self._ticks % EVERY == 0:
+        if self._speaks and self.presence.twin and not known:
+            _log.error("another running node has the name of this one: set node.name", name=self._node.name)
+        if self._speaks and not self._silent and self._ticks % EVERY == 0:
             self._post(None, Here(self._node))
         self._ticks += 1
 
     async def stop(self) -> None:
         """Say that this node leaves, and wait until the bus has what was said; when it is away, not for long."""
-        if self._speaks and self._bus.connected:
-            self._post(None, Here(self._node, leaving=True))
-            self._speaks = False
+        self.be_silent()
         if self._sender is not None:
             await asyncio.wait((self._sender,), timeout=DEADLINE)
 
@@ -173,8 +206,12 @@ class Questions:
             asked.complete.set()
 
     def _answer(self, ask: Ask) -> None:
+        if self._silent and ask.node != self._node:
+            return
         if isinstance(ask.question, Count) and (not self._speaks or ask.node == self._node):
             return
+        if not self.knows(ask.question):
+            return  # the asker says that we did not answer, which is better than a smaller number
         try:
             reply = self._reply(ask.question)
         except Exception:

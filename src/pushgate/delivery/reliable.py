@@ -18,7 +18,7 @@ While a read is under way `sent` may only grow (an acknowledgement further than 
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from pushgate.codes import Close
@@ -41,6 +41,11 @@ ROUND = round(1 / TICK)
 """Ticks in which everyone is looked at for what is overdue."""
 
 
+Place = tuple[str, bool, bool, Sequence[int]]
+"""A device on its way to another process: its epoch, whether it is behind, whether its cursor is not stored yet, and
+its track (see Tracks.save)."""
+
+
 class History(Protocol):
     """What is asked of the inbox."""
 
@@ -56,6 +61,12 @@ class CursorNotes(Protocol):
 
     def note(self, channel: Channel, offset: int, epoch: str) -> None:
         """A device has everything up to an offset of an epoch: store that soon."""
+
+    def release(self, channel: Channel) -> None:
+        """A device's session has ended: store what was noted of it now."""
+
+    def take(self, channel: Channel) -> bool:
+        """A device's session goes to another process; returns whether its cursor has to be stored there."""
 
 
 class _Behind:
@@ -100,12 +111,10 @@ class Reliable:
 
     def begin(self, channel: Channel, cursor: int) -> None:
         """Take on a device whose client has everything up to `cursor`; what it lacks is sent."""
-        fd = channel.fd
-        if fd >= len(self._numbers):
-            self._numbers.frombytes(bytes((fd + 1024 - len(self._numbers)) * self._numbers.itemsize))
         tenant = channel.user.tenant
         self._epochs.setdefault(tenant, self._history.epoch(tenant))
-        self._numbers[fd] = self._tracks.begin(cursor)
+        self._make_room(channel.fd)
+        self._numbers[channel.fd] = self._tracks.begin(cursor)
         self._fall_behind(channel, 0)
 
     def end(self, channel: Channel) -> None:
@@ -115,6 +124,36 @@ class Reliable:
             self._numbers[channel.fd] = NONE
             self._tracks.end(number)
             self._behind.pop(channel, None)
+            self._cursors.release(channel)
+
+    def hand_over(self, channel: Channel) -> Place | None:
+        """Let go of a device whose session goes to another process; returns what `take_over` wants there."""
+        number = self._number_of(channel)
+        if number == NONE:
+            return None
+        behind = self._behind.pop(channel, None) is not None
+        unstored = self._cursors.take(channel)
+        self._numbers[channel.fd] = NONE
+        saved = self._tracks.save(number, self._tick)
+        self._tracks.end(number)
+        return self._epochs[channel.user.tenant], behind, unstored, saved
+
+    def take_over(self, channel: Channel, place: Place) -> bool:
+        """Take on a device as another process left it: with the stream, up to where that had followed it, or behind.
+
+        Returns False when its logs have become others since.
+        """
+        epoch, behind, unstored, saved = place
+        tenant = channel.user.tenant
+        if epoch != self._epochs.setdefault(tenant, self._history.epoch(tenant)):
+            return False
+        self._make_room(channel.fd)
+        number = self._numbers[channel.fd] = self._tracks.restore(saved, self._tick)
+        if unstored:
+            self._cursors.note(channel, self._tracks.acknowledged[number], epoch)
+        if behind:
+            self._fall_behind(channel, 0)
+        return True
 
     def progress(self, channel: Channel) -> tuple[int, int]:
         """Return what was sent to a device, and what it acknowledged."""
@@ -124,8 +163,11 @@ class Reliable:
     # What the stream and the client bring
 
     def offer(self, channel: Channel, outgoing: Outgoing) -> None:
-        """Write what the stream brought to a device, or note it."""
-        if channel in self._behind or not self._write(channel, self._numbers[channel.fd], outgoing):
+        """Write what the stream brought to a device, or note it. One that was closed just now is left alone."""
+        number = self._number_of(channel)
+        if number == NONE:
+            return
+        if channel in self._behind or not self._write(channel, number, outgoing):
             self.hold(channel, outgoing.offset)
 
     def hold(self, channel: Channel, offset: int) -> None:
@@ -170,6 +212,8 @@ class Reliable:
         """Count one tick, and send again to the next devices what is overdue."""
         self._tick += 1
         self._row[BEHIND] = len(self._behind)
+        if not self._behind:
+            self._behind.clear()  # the table of an empty dictionary is as large as it ever was
         later, self._later = self._later, []
         for channel in later:
             self._enqueue(channel)
@@ -191,6 +235,10 @@ class Reliable:
         self._epochs.pop(tenant, None)
 
     # Inside
+
+    def _make_room(self, fd: int) -> None:
+        if fd >= len(self._numbers):
+            self._numbers.frombytes(bytes((fd + 1024 - len(self._numbers)) * self._numbers.itemsize))
 
     def _number_of(self, channel: Channel) -> int:
         return self._numbers[channel.fd] if channel.device is not None and channel.fd < len(self._numbers) else NONE

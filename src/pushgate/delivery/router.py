@@ -2,15 +2,26 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.delivery.reliable import Reliable
 from pushgate.delivery.unread import Unread
 from pushgate.inbox.base import EVERYONE, Entry
-from pushgate.messages.push import decode_push
+from pushgate.messages.push import Push, decode_push
 from pushgate.metrics.catalogue import BUS_LAG, PUSH_TO_WRITE
 from pushgate.metrics.rows import Row, observe
+
+
+class Detour(Protocol):
+    """Who looks at what is brought before it is delivered, while one process hands its sessions over to another."""
+
+    def take(self, payload: bytes, push: Push) -> bool:
+        """A push came by the bus; returns whether it is seen to."""
+
+    def bring(self, entry: Entry, push: Push) -> bool:
+        """An entry came from the inbox; returns whether it is seen to."""
 
 
 class Router:
@@ -34,6 +45,7 @@ class Router:
         self._unread = unread
         self._row = row
         self._hear = hear
+        self.detour: Detour | None = None
 
     def receive(self, payload: bytes) -> None:
         """Deliver one push: at once to users, in slices to everyone."""
@@ -41,6 +53,8 @@ class Router:
             push = decode_push(payload)
         except ValueError:  # an array is a push; what nodes say to each other are maps, and rare
             self._hear(payload)
+            return
+        if self.detour is not None and self.detour.take(payload, push):
             return
         observe(self._row, BUS_LAG, time.time() - push.time / 1000)
         if push.uids is None:
@@ -52,25 +66,28 @@ class Router:
             if channels:
                 if outgoing is None:
                     outgoing = Outgoing(push)
-                self._deliver(outgoing, channels)
+                self.deliver(outgoing, channels)
         if outgoing is not None:
             observe(self._row, PUSH_TO_WRITE, time.time() - push.time / 1000)
 
     def bring(self, entry: Entry) -> None:
         """Deliver what the inbox brings: at once to a user's connections, in slices to everyone's."""
-        if entry.uid == EVERYONE:
-            self._fanout.start(Outgoing(decode_push(entry.payload), entry.offset))
-            return
         push = decode_push(entry.payload)
-        if self._unread is not None:
+        if self._unread is not None and entry.uid != EVERYONE:
             self._unread.note(push, entry.uid, entry.offset)
+        if self.detour is not None and self.detour.bring(entry, push):
+            return
+        if entry.uid == EVERYONE:
+            self._fanout.start(Outgoing(push, entry.offset))
+            return
         channels = self._sessions.find(entry.tenant, entry.uid)
         if channels:
             outgoing = Outgoing(push, entry.offset)
-            self._deliver(outgoing, channels)
+            self.deliver(outgoing, channels)
             observe(self._row, PUSH_TO_WRITE, time.time() - outgoing.push.time / 1000)
 
-    def _deliver(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
+    def deliver(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
+        """Write a message to sessions of its tenant that it is for, in their order."""
         frames = outgoing.frames
         write = self._sessions.write_live
         delivered = sent = 0

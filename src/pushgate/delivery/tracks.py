@@ -12,6 +12,7 @@ half a window is free again when half of it is acknowledged, and always all of i
 """
 
 from array import array
+from collections.abc import Sequence
 
 WINDOW = 256
 """Messages that may be on the way, not acknowledged."""
@@ -52,6 +53,22 @@ class Tracks:
     def end(self, number: int) -> None:
         """Give a track's number free."""
         self._free.append(number)
+
+    def save(self, number: int, now: int) -> tuple[int, ...]:
+        """Return a track in plain numbers, for `restore` in another process; its tick is `now`."""
+        due = max(1, self.due[number] - now) if self.due[number] else 0
+        columns = self.sent, self.acknowledged, self.highest, self.mark, self.before, self.after, self.tries
+        return (*(column[number] for column in columns), due)
+
+    def restore(self, saved: Sequence[int], now: int) -> int:
+        """Return a new track that goes on where another one was; the tick of this process is `now`."""
+        number = self.begin(0)
+        columns = self.sent, self.acknowledged, self.highest, self.mark, self.before, self.after, self.tries
+        *values, due = saved
+        for column, value in zip(columns, values, strict=True):
+            column[number] = value
+        self.due[number] = now + due if due else 0
+        return number
 
     def has_room(self, number: int) -> bool:
         """Whether one more message may be on the way."""

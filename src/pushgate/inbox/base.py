@@ -117,6 +117,15 @@ class Options(NamedTuple):
     lineage: str = ""
 
 
+class FollowedTo(NamedTuple):
+    """A place in a tenant's logs: an offset of an epoch."""
+
+    offset: int
+    epoch: str
+
+
+NO_PLACES: Mapping[str, FollowedTo] = {}
+
 OnEntry = Callable[[Entry], None]
 """Takes an entry that was followed; a plain call on the event loop, which must not raise."""
 
@@ -127,9 +136,12 @@ OnEpoch = Callable[[str], None]
 class Inbox(Protocol):
     """The interface of a backend; see the module for what it promises."""
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
+    async def start(
+        self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch, places: Mapping[str, FollowedTo] = NO_PLACES
+    ) -> None:
         """Connect; waits for a server that is not there yet, and raises InboxUnavailable when stopped meanwhile.
-        `shards` are those whose users' logs will be followed, together with the logs of everyone."""
+        `shards` are those whose users' logs will be followed, together with the logs of everyone. A tenant with one of
+        the `places` is followed from behind there, where its epoch is still that one."""
 
     async def open(self, tenants: Mapping[str, Limits]) -> None:
         """Make what these tenants need, and follow their logs; returns when that holds. Called again, it adds tenants
@@ -146,9 +158,10 @@ class Inbox(Protocol):
         """Return the first entries with an offset above `after` of the user's and everyone's logs together, in order of
         offsets: at most `limit`, fewer only when there are no more. Raises InboxUnavailable."""
 
-    async def newest(self, tenant: str) -> int:
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """Return an offset that no entry answered so far is above, and that is none of a later one: the highest given
-        so far, as a rule. Raises InboxUnavailable."""
+        so far, as a rule. Where there are several copies, one may be asked that lacks what other processes appended
+        just now; with `confirmed` none is. Raises InboxUnavailable."""
 
     def epoch(self, tenant: str) -> str:
         """Return the epoch of an opened tenant's logs, as last heard. Raises InboxUnavailable before that."""
@@ -162,9 +175,17 @@ class Inbox(Protocol):
     async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
         """Store cursors (offset and epoch); returns when they are durable. Raises InboxUnavailable: any part may be."""
 
+    def places(self) -> dict[str, FollowedTo]:
+        """Return up to where the tenants that are followed were: every entry up to there was brought."""
+
     @property
     def connected(self) -> bool:
         """Whether calls could succeed now."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether appends, or stores of cursors, have failed for as long as they are tried; until one succeeds. The
+        backend finds that out by itself."""
 
     async def stop(self) -> None:
         """Let go of the inbox; what is not answered yet is Unknown."""

@@ -9,11 +9,13 @@ from typing import NamedTuple
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import (
     EVERYONE,
+    NO_PLACES,
     Appended,
     Cursor,
     Device,
     Draft,
     Entry,
+    FollowedTo,
     Limits,
     OnEntry,
     OnEpoch,
@@ -86,8 +88,10 @@ class MemoryInbox:
         self._shards: frozenset[int] = frozenset()
         self._on_entry: OnEntry | None = None
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
-        """See Inbox; there is nothing to wait for, and the epoch never changes."""
+    async def start(
+        self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch, places: Mapping[str, FollowedTo] = NO_PLACES
+    ) -> None:
+        """See Inbox; there is nothing to wait for, the epoch never changes, and nobody has followed before."""
         self._shards = frozenset(shards)
         self._on_entry = on_entry
 
@@ -138,7 +142,7 @@ class MemoryInbox:
         ]
         return sorted(entries, key=lambda entry: entry.offset)[:limit]
 
-    async def newest(self, tenant: str) -> int:
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """See Inbox."""
         return self._tenant(tenant).newest
 
@@ -167,6 +171,15 @@ class MemoryInbox:
             kept = self._cursors.get(device)
             larger = max(offset, kept.offset) if kept is not None and kept.epoch == epoch else offset
             self._cursors[device] = Cursor(larger, epoch, int(self._clock()))
+
+    def places(self) -> dict[str, FollowedTo]:
+        """See Inbox."""
+        return {name: FollowedTo(tenant.newest, tenant.epoch) for name, tenant in self._tenants.items()}
+
+    @property
+    def stalled(self) -> bool:
+        """See Inbox: never."""
+        return False
 
     @property
     def connected(self) -> bool:

@@ -11,11 +11,13 @@ from typing import NamedTuple
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import (
     EVERYONE,
+    NO_PLACES,
     Appended,
     Cursor,
     Device,
     Draft,
     Entry,
+    FollowedTo,
     Limits,
     OnEntry,
     OnEpoch,
@@ -73,6 +75,7 @@ class NatsInbox:
         self._shards: list[int] = []
         self._on_entry: OnEntry | None = None
         self._on_epoch: OnEpoch | None = None
+        self._places: Mapping[str, FollowedTo] = NO_PLACES
         self._logs: dict[str, _Logs] = {}
         subjects = CursorSubjects(prefix)
         stream = cursor_stream(subjects, options)
@@ -80,11 +83,14 @@ class NatsInbox:
         self._cursors = Cursors(subjects, self._cursor_commit, Gets(self._reads, stream))
         self._timer: asyncio.TimerHandle | None = None
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch) -> None:
+    async def start(
+        self, shards: Iterable[int], on_entry: OnEntry, on_epoch: OnEpoch, places: Mapping[str, FollowedTo] = NO_PLACES
+    ) -> None:
         """See Inbox. Tries for ever; what keeps it from connecting is logged."""
+        self._places = places
         self._shards, self._on_entry, self._on_epoch = sorted(shards), on_entry, on_epoch
         self._main.start(self._restart)
-        self._reads.start(_ready_at_once)
+        self._reads.start()
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
         try:
             await self._main.ready()
@@ -144,10 +150,10 @@ class NatsInbox:
             for offset, subject, _, payload in found
         ]
 
-    async def newest(self, tenant: str) -> int:
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """See Inbox."""
         with self._measured("read", INBOX_READ_TIME):
-            return await self._of(tenant).gets.newest()
+            return await self._of(tenant).gets.newest(confirmed=confirmed)
 
     def epoch(self, tenant: str) -> str:
         """See Inbox."""
@@ -171,10 +177,23 @@ class NatsInbox:
         with self._measured("cursor", INBOX_CURSOR_TIME):
             await self._cursors.store(cursors)
 
+    def places(self) -> dict[str, FollowedTo]:
+        """See Inbox."""
+        return {
+            name: FollowedTo(logs.stream.followed, epoch)
+            for name, logs in self._logs.items()
+            if (epoch := logs.follower.epoch) is not None
+        }
+
     @property
     def connected(self) -> bool:
         """Whether the connections stand, as far as is known: a silent server is noticed within 5 s."""
         return self._main.connected and self._reads.connected
+
+    @property
+    def stalled(self) -> bool:
+        """See Inbox."""
+        return any(commit.resigned for commit in self._commits())
 
     async def stop(self) -> None:
         """See Inbox; prompt even when the server is gone. It may be called again."""
@@ -182,8 +201,8 @@ class NatsInbox:
             self._timer.cancel()
         for logs in self._logs.values():
             await logs.follower.stop()
-            await logs.commit.stop()
-        await self._cursor_commit.stop()
+        for commit in self._commits():
+            await commit.stop()
         await self._main.stop()
         await self._reads.stop()
 
@@ -193,11 +212,22 @@ class NatsInbox:
         assert self._on_entry is not None
         assert self._on_epoch is not None
         follower = Follower(
-            self._main, stream, subjects, tenant, self._shards, self._on_entry, self._on_epoch, self._row
+            self._main,
+            stream,
+            subjects,
+            tenant,
+            self._shards,
+            self._on_entry,
+            self._on_epoch,
+            self._row,
+            self._places.get(tenant),
         )
         commit, gets = GroupCommit(self._main, stream, self._row), Gets(self._reads, stream)
         reader = LogReader(gets, stream, Stretch(stream, subjects, self._shards))
         return _Logs(limits, subjects, stream, commit, gets, reader, follower)
+
+    def _commits(self) -> list[GroupCommit]:
+        return [self._cursor_commit, *(logs.commit for logs in self._logs.values())]
 
     def _of(self, tenant: str) -> _Logs:
         logs = self._logs.get(tenant)
@@ -215,6 +245,8 @@ class NatsInbox:
         for logs in self._logs.values():
             logs.follower.tick()
             logs.reader.stretch.drop(loop.time())
+        for commit in self._commits():
+            commit.prod()
         self._timer = loop.call_later(TICK, self._tick)
 
     @contextmanager
@@ -227,10 +259,6 @@ class NatsInbox:
             self._row[INBOX_FAILURES[kind]] += 1
             raise
         observe(self._row, histogram, clock() - began)
-
-
-async def _ready_at_once(_link: NatsLink) -> None:
-    """Set nothing up."""
 
 
 def _message(subjects: Subjects, draft: Draft) -> Message:

@@ -27,8 +27,8 @@ from pushgate.nats.connection import Connection
 from pushgate.nats.link import NatsLink
 from pushgate.nats.replies import Reply
 
-PATIENCE = 10.0
-"""Seconds that one call is tried: an election in a cluster takes 5 to 7."""
+PATIENCE, RESIGNED = 10.0, 1.0
+"""Seconds that a call is tried (an election in a cluster takes 5 to 7), and while the stream takes nothing."""
 PAUSE = 0.1
 """Seconds between two tries."""
 BATCH = 1000
@@ -128,12 +128,19 @@ class GroupCommit:
         self._names = map(f"{token_hex(6)}-{{}}".format, count())
         self._runner: asyncio.Task[None] | None = None
         self._stopped = False
+        self.resigned = False
+        """Whether a call was tried in vain for all of PATIENCE, and none succeeded since."""
+
+    def prod(self) -> None:
+        """See whether the stream takes its marker, when it took nothing."""
+        if self.resigned and self._runner is None:
+            self.submit([Message(b"HPUB %b" % self._stream.root.encode(), b"NATS/1.0\r\nNats-Rollup: sub\r\n", b"")])
 
     def submit(self, messages: Sequence[Message]) -> asyncio.Future[list[Outcome]]:
         """Return what becomes of messages, in order, within PATIENCE and what one last attempt takes."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Outcome]] = loop.create_future()
-        call = _Call(loop.time() + PATIENCE, future, len(messages))
+        call = _Call(loop.time() + (RESIGNED if self.resigned else PATIENCE), future, len(messages))
         waiting = [_Waiting(call, place, message) for place, message in enumerate(messages)]
         size = sum(each.size for each in waiting)
         if self._stopped or self._bytes + size > PARKED or not messages:
@@ -190,10 +197,12 @@ class GroupCommit:
         """Publish messages, together or each for itself; returns when each has its outcome."""
         loop = asyncio.get_running_loop()
         reason = "the inbox is away"
+        tried = False  # and not just kept waiting by those before
         while True:
             now = loop.time()
             for waiting in group:
                 if waiting.deadline <= now:
+                    self.resigned |= tried
                     waiting.settle(Unknown(reason))
             link = self._connection.link
             if link is not None:
@@ -206,11 +215,13 @@ class GroupCommit:
             if link is not None:
                 error = await self._attempt(link, group, apart or len(group) <= APART)
                 if error is None:
+                    self.resigned = False
                     return
                 if error.err_code and error.err_code not in TRANSIENT:
                     break
                 reason = error.description
                 self._row[INBOX_RETRIES] += 1
+            tried = True
             await asyncio.sleep(PAUSE)
         first, rest = group[:APART], group[APART:]
         await self._commit(first, apart=True)

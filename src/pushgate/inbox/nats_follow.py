@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from pushgate.errors import InboxUnavailable
-from pushgate.inbox.base import Entry, OnEntry, OnEpoch
+from pushgate.inbox.base import Entry, FollowedTo, OnEntry, OnEpoch
 from pushgate.inbox.nats_consumer import Consumer
 from pushgate.inbox.nats_stream import Stream
 from pushgate.inbox.nats_subjects import Subjects
@@ -39,7 +39,9 @@ class Follower:
         on_entry: OnEntry,
         on_epoch: OnEpoch,
         row: Row,
+        place: FollowedTo | None = None,
     ) -> None:
+        """`place` is where to begin, as long as the stream has its epoch; None means with what is appended from now."""
         self._connection = connection
         self._stream = stream
         self._subjects = subjects
@@ -48,6 +50,7 @@ class Follower:
         self._on_entry = on_entry
         self._on_epoch = on_epoch
         self._row = row
+        self._place = place
         self._trouble = asyncio.Event()
         self.consumer: Consumer | None = None
         self.epoch: str | None = None
@@ -98,7 +101,9 @@ class Follower:
             epoch = self._stream.epoch
             if self.epoch is None:
                 self.epoch = epoch
-                self._stream.note_followed(last)
+                place = self._place
+                known = place is not None and place.epoch == epoch and place.offset <= last
+                self._stream.note_followed(place.offset if place is not None and known else last)
             elif epoch != self.epoch:
                 self.epoch = epoch
                 self._stream.forget_sequences()  # something of before may have come since the stream noticed

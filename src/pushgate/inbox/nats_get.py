@@ -64,8 +64,10 @@ class Gets:
                 await asyncio.sleep(pause)
         raise InboxUnavailable(reason)
 
-    async def newest(self) -> int:
-        """Return the last sequence of the stream."""
+    async def newest(self, *, confirmed: bool = False) -> int:
+        """Return the last sequence of the stream; `confirmed` by its leader, whose copies may be behind."""
+        if confirmed and self._stream.replicated:
+            return await self.attempt(self._stream.confirmed)
         _, newest = await self.attempt(lambda link: self.look(link, (), ANY, ANY))
         return newest
 
@@ -92,9 +94,10 @@ class Gets:
                 raise NotYet("the stream of the inbox is not marked")
             if end.status == 413:
                 raise TooMany
-            up_to = up_to or int(header(end.headers, b"Nats-UpTo-Sequence"))
-            if up_to < stream.seen:
+            reached = int(header(end.headers, b"Nats-UpTo-Sequence"))
+            if reached < max(up_to, stream.seen):
                 raise NotYet(BEHIND)
+            up_to = up_to or reached
             looked += map(_found, messages)
             if not messages or len(looked) > limit or header(end.headers, b"Nats-Num-Pending") == b"0":
                 break

@@ -55,6 +55,8 @@ class LogReader:
             found, up_to = await self._gets.look(link, (), after, limit)
             for subject in collapsed:
                 found += await walk(link, subject, after, up_to, limit)
+        if self._stream.replicated and up_to < bound:
+            raise NotYet(BEHIND)  # another server answered; what was found last could not be told from what lacks
         up_to = min(up_to, bound)
         if len(known) < limit:
             asked = await walk_log(own)(reached, up_to, limit)

@@ -15,6 +15,10 @@ from pushgate.nats.link import NatsLink
 
 EXISTS = 10058
 MISSING = 10059
+TOO_SMALL = {10005, 10074}
+"""Errors for more copies than there are servers with JetStream."""
+SILENCE = 3.0
+"""Seconds after which a copy that its leader has not heard of does not count: it says something each second."""
 PAGE = 100_000
 """Subjects that the server tells at once."""
 
@@ -45,13 +49,17 @@ class Stream:
         Raises InboxUnavailable.
         """
         info = await self._call(link, "STREAM.INFO")
-        if _code(info) == MISSING:
+        if code_of(info) == MISSING:
+            await self._wait_for_mover(link)
             made = await self._call(link, "STREAM.CREATE", {**self.wanted, "metadata": {"epoch": token_hex(4)}})
-            if _code(made) == EXISTS:  # another worker was faster
+            if code_of(made) == EXISTS:  # another worker was faster
                 made = await self._call(link, "STREAM.INFO")
             info = self._checked(made)
             _log.info("stream made", stream=self.name)
         config = self._checked(info)["config"]
+        # copies are never taken away: nodes that start with another setting, one after the other, would go to and fro
+        self.wanted["num_replicas"] = copies = max(self.wanted["num_replicas"], config.get("num_replicas", 1))
+        self.replicated = copies > 1
         if any(config.get(key, False) != value for key, value in self.wanted.items()):  # what is false is left out
             config = await self._change(link, config)
         if not config.get("allow_atomic"):
@@ -64,6 +72,17 @@ class Stream:
             self.forget_sequences()
         if info["state"]["messages"] == 0:
             await self.mark(link)
+        return int(info["state"]["last_seq"])
+
+    async def confirmed(self, link: NatsLink) -> int:
+        """Return the last sequence as the leader has it, while it has most of the others with it. Raises
+        InboxUnavailable where there is no such leader."""
+        info = self._checked(await self._call(link, "STREAM.INFO"))
+        copies = info.get("cluster") or {}
+        others = copies.get("replicas") or ()
+        silent = sum(other.get("offline", False) or other["active"] > SILENCE * 10**9 for other in others)
+        if not copies.get("leader") or 2 * silent > len(others):  # who knows no leader answers himself
+            raise InboxUnavailable("the inbox has no leader, or one that is cut off")
         return int(info["state"]["last_seq"])
 
     def revive(self, link: NatsLink) -> None:
@@ -102,6 +121,14 @@ class Stream:
         if not await answer:
             raise InboxUnavailable(link.reason or "the inbox does not answer")
 
+    async def _wait_for_mover(self, link: NatsLink) -> None:
+        """Leave it to a node that is about to bring the stream along. Raises InboxUnavailable when there is one."""
+        if not self.replicated:
+            return  # it is no cluster that a node could join
+        answers = await link.ask(moving_subject(self.name), b"")
+        if not answers or not answers[0].status:
+            raise InboxUnavailable(f"stream {self.name}: a node brings it into the cluster" if answers else link.reason)
+
     async def _change(self, link: NatsLink, config: dict[str, Any]) -> dict[str, Any]:
         wanted = {**config, **self.wanted}
         before, now = config["max_msgs_per_subject"], wanted["max_msgs_per_subject"]
@@ -112,7 +139,11 @@ class Stream:
             _log.warning("a lower limit of entries has to wait: there is a log with more than half of it", limit=now)
             wanted["max_msgs_per_subject"] = before
             wanted["discard_new_per_subject"] = config.get("discard_new_per_subject", False)
-        return await self._update(link, wanted)
+        changed = {key: value for key, value in wanted.items() if config.get(key, False) != value}
+        config = await self._update(link, wanted)
+        if changed:
+            _log.info("stream changed", stream=self.name, **changed)
+        return config
 
     async def _update(self, link: NatsLink, config: dict[str, Any]) -> dict[str, Any]:
         updated: dict[str, Any] = self._checked(await self._call(link, "STREAM.UPDATE", config))["config"]
@@ -134,7 +165,10 @@ class Stream:
 
     def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         if "error" in answer:
-            raise InboxUnavailable(f"stream {self.name}: {answer['error'].get('description')}")
+            reason = answer["error"].get("description")
+            if code_of(answer) in TOO_SMALL:
+                reason = f"{reason} (inbox.replicas is {self.wanted['num_replicas']}: has the NATS so many servers?)"
+            raise InboxUnavailable(f"stream {self.name}: {reason}")
         return answer
 
 
@@ -188,5 +222,11 @@ async def call_api(link: NatsLink, subject: str, body: dict[str, Any] | None = N
     return answer
 
 
-def _code(answer: dict[str, Any]) -> int:
+def moving_subject(stream: str) -> str:
+    """Return where somebody answers for as long as a stream of this name is being moved to this NATS."""
+    return f"{stream.partition('+')[0]}.moving.{stream}"
+
+
+def code_of(answer: dict[str, Any]) -> int:
+    """Return the number of the error that JetStream answered, 0 for none."""
     return int(answer.get("error", {}).get("err_code", 0))

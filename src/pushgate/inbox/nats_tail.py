@@ -20,7 +20,11 @@ MOST, MOST_BYTES = 1000, 4 * 1024 * 1024
 
 
 Walk = Callable[[int, int, int], Awaitable[list[Found]]]
-"""Reads the log: what is above the first sequence and not above the second, so many at most."""
+"""Reads the log: what is above the first sequence and not above the second, so many at most.
+
+A reader's own is sure to be whole from where he is, and up to what the server told him. Below that, or above, another
+server may answer that lacks something, and nobody would notice.
+"""
 
 
 class Tail:
@@ -37,6 +41,8 @@ class Tail:
     async def read(self, walk: Walk, era: object, after: int, up_to: int, limit: int) -> list[Found]:
         """Return the entries above `after` and not above `up_to`, at most `limit`. What was read in another `era` is of
         no use."""
+        if after >= up_to:
+            return []
         async with self._lock:  # while one asks the others wait, to find it here
             now = asyncio.get_running_loop().time()
             if now >= self._until or era != self._era:
@@ -55,12 +61,13 @@ class Tail:
 
     async def _reach(self, walk: Walk, after: int, up_to: int, limit: int) -> None:
         """Read what lacks for a reader, as far as it is little."""
-        if after < self._start and self._has_room:
-            new = await walk(after, self._start, PIECE)
-            if len(new) < PIECE:
-                self._start, self._entries = after, new + self._entries
-                self._bytes += sum(len(found.payload) for found in new)
-        while self._start <= after and self._end < up_to and self._has_room:
+        if after < self._start and self._end <= up_to and self._has_room:
+            limit_of_all = len(self._entries) + PIECE
+            new = await walk(after, up_to, limit_of_all)
+            if len(new) < limit_of_all:
+                self._start, self._end, self._entries = after, up_to, new
+                self._bytes = sum(len(found.payload) for found in new)
+        while self._start <= after <= self._end < up_to and self._has_room:
             if len(self._entries) - self._above(after) >= limit:
                 break
             new = await walk(self._end, up_to, PIECE)

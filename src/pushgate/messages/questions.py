@@ -118,7 +118,22 @@ class Here(Struct, tag="here", frozen=True):
     leaving: bool = False
 
 
-Word = Ask | Answer | Here
+class Took(Struct, tag="took", frozen=True):
+    """A node has a new session of a device: older ones of it have been replaced, wherever they are.
+
+    `since` is when it was opened, in seconds since 1970, `serial` the session's number. Told to the owners of the
+    user's shard.
+    """
+
+    node: Node
+    tenant: str
+    uid: str
+    device: str
+    since: int
+    serial: int
+
+
+Word = Ask | Answer | Here | Took
 
 _encoder = msgpack.Encoder()
 _decoder: msgpack.Decoder[Word] = msgpack.Decoder(Word)

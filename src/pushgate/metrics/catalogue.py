@@ -101,6 +101,8 @@ LOBBY = _gauge("lobby", "Connections whose handshake is not done")
 TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS whose TLS handshake is done")
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
+DRAINING = _gauge("draining", "Whether the node is being drained: it lets nobody in, and sends its clients away")
+
 BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up", own=True)
 
 OPENED = _counter("connections_opened_total", "Channel sessions opened")
@@ -244,6 +246,10 @@ WORKER_TICKS = _of_worker("counter", "worker_ticks_total", "Ticks of a worker, f
 WORKER_RESTARTS = _of_worker("counter", "worker_restarts_total", "Times that a worker died and was to start again")
 WATCHDOG_KILLS = _of_worker("counter", "worker_watchdog_kills_total", "Times that a worker was stuck and killed for it")
 NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
+CLUSTER_SERVERS = _gauge(
+    "nats_cluster_servers", "Embedded nats-servers of the cluster that this node's is connected to, itself included"
+)
+CLUSTER_LEADER = _gauge("nats_cluster_leader", "Whether they have a leader, and so a quorum; 0 without a cluster")
 RELOADS = _counters(
     "config_reloads_total", "Reloads of the configuration, by what became of them", "result", ["done", "failed"]
 )

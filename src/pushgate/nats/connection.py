@@ -4,12 +4,9 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import unquote, urlparse
 
-from nats.aio.client import Srv
-
-from pushgate.errors import ConfigError
 from pushgate.log import get_logger
+from pushgate.nats.address import Address
 from pushgate.nats.link import NatsLink
 
 CONNECT_TIMEOUT = 1.5
@@ -23,16 +20,20 @@ SetUp = Callable[[NatsLink], Awaitable[None]]
 """Readies a new link before it is used; raises ConnectionError when it is lost meanwhile."""
 
 
+async def _ready_at_once(_link: NatsLink) -> None:
+    """Set nothing up."""
+
+
 class Connection:
     """Keeps a connection to one of several servers.
 
-    `url` is `nats://` or `tls://` with `[user:password@]host[:port][,…]`; one user, or one token, for all the
-    servers. Raises ConfigError when it is not, naming it `<part>.url`, without telling its credentials. `part`, and
-    `purpose` where it has several, are what the connection is called in the log.
+    `url` is as Address has it. Raises ConfigError when it is not, naming it `<part>.url`. `part`, and `purpose` where
+    it has several, are what the connection is called in the log.
     """
 
     def __init__(self, url: str, part: str, purpose: str = "") -> None:
-        self._pool, self._credentials = _parse(url, f"{part}.url")
+        self._address = Address(url, f"{part}.url")
+        self._pool = self._address.servers
         self._part = part
         self._log = get_logger(part).bind(**{"purpose": purpose} if purpose else {})
         self._task: asyncio.Task[None] | None = None
@@ -47,7 +48,7 @@ class Connection:
         """Whether there is a link that is not known to be lost."""
         return self.link is not None and not self.link.lost.is_set()
 
-    def start(self, set_up: SetUp) -> None:
+    def start(self, set_up: SetUp = _ready_at_once) -> None:
         """Begin to connect, and try for ever; what keeps it from connecting is logged."""
         self._task = asyncio.create_task(self._keep(set_up))
 
@@ -74,9 +75,10 @@ class Connection:
     async def _keep(self, set_up: SetUp) -> None:
         """Keep one link after another, until cancelled."""
         while True:
-            link = NatsLink(self._pool, self._part)
+            # whoever loses a server goes to any of the others, and not all to the same
+            link = NatsLink(random.sample(self._pool, len(self._pool)), self._part)
             try:
-                await link.open(CONNECT_TIMEOUT, PAUSE[0], **self._credentials)
+                await link.open(CONNECT_TIMEOUT, PAUSE[0], **self._address.options())
                 await set_up(link)
                 self.link = link
                 self._up.set()
@@ -100,27 +102,3 @@ class Connection:
         if self._logged[0] != reason or now - self._logged[1] > REPEAT:
             self._logged = (reason, now)
             self._log.warning(f"{self._part} away", reason=reason)
-
-
-def _parse(url: str, setting: str) -> tuple[list[Srv], dict[str, str]]:
-    """Return the servers of a URL, and their one user as nats-py's options."""
-    scheme = url.partition(":")[0]
-    rest = url.removeprefix(f"{scheme}:").removeprefix("//")
-    servers = []
-    credentials: dict[str, str] = {}
-    for place, part in enumerate(rest.split(","), 1):
-        try:
-            uri = urlparse(f"{scheme}://{part.removeprefix(f'{scheme}://')}")
-            host, port = uri.hostname, uri.port or 4222
-        except ValueError:
-            host = None
-        if not host or uri.path.strip("/") or uri.query or uri.fragment:
-            raise ConfigError(
-                f"{setting}: expected {scheme}://[user:password@]host[:port][,…], but server {place} is not so"
-                " (a comma, @ or / in a password is written %2C, %40, %2F)"
-            )
-        if uri.username and not credentials:
-            user, password = unquote(uri.username), unquote(uri.password or "")
-            credentials = {"user": user, "password": password} if password else {"token": user}
-        servers.append(Srv(uri._replace(netloc=f"[{host}]:{port}" if ":" in host else f"{host}:{port}", path="")))
-    return servers, credentials

@@ -102,7 +102,7 @@ class NatsLink(Client):
         self.lost = asyncio.Event()
         self.reason = ""
 
-    async def open(self, patience: float, pause: float, **credentials: str) -> None:
+    async def open(self, patience: float, pause: float, **credentials: Any) -> None:
         """Connect to a server of the pool, any one, each tried twice at most; raises whatever nats-py does.
 
         `patience` is seconds for each step, `pause` seconds between two attempts at one server.

@@ -10,15 +10,17 @@ from pushgate.errors import ConfigError
 from pushgate.inbox import create_inbox
 from pushgate.messages.shard import SHARDS
 from pushgate.metrics.rows import Rows
+from pushgate.node.cluster import Member, doubts, member_of
 from pushgate.node.devices import NONE, inbox_url, options_of
-from pushgate.node.nats_server import find_nats_server
+from pushgate.node.nats_program import find_nats_server
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants
 
 
 class Checked(NamedTuple):
-    """What the checks found out: `nats_server` is the program of an embedded bus, else empty.
+    """What the checks found out: `nats_server` is the program of an embedded bus, else empty, and `member` its part in
+    a cluster.
 
     `warnings` say what is allowed and hardly meant.
     """
@@ -27,6 +29,7 @@ class Checked(NamedTuple):
     tenants: Tenants
     terms: Terms
     nats_server: str
+    member: Member | None
     certificates: Certificates
     warnings: list[str]
 
@@ -44,9 +47,10 @@ def check_config(config: Config) -> Checked:
         nats_server = find_nats_server(config.bus.nats_server)
     else:
         create_bus(config.bus.url, config.bus.prefix)
+    member = member_of(config)
     _check_inbox(config, workers)
     certificates = read_certificates(config)
-    warnings = certificates.doubts(time.time())
+    warnings = certificates.doubts(time.time()) + doubts(config)
     if SHARDS % workers:
         warnings.append(f"some of the {workers} workers own a shard more than others, {SHARDS} in all")
     if config.management.demo:
@@ -54,7 +58,7 @@ def check_config(config: Config) -> Checked:
     if not config.tenants:
         warnings.append("no tenant is configured: nobody can connect or push")
     terms = Terms(config.clients, config.limits)
-    return Checked(workers, Tenants(config.tenants), terms, nats_server, certificates, warnings)
+    return Checked(workers, Tenants(config.tenants), terms, nats_server, member, certificates, warnings)
 
 
 def _check_inbox(config: Config, workers: int) -> None:
@@ -66,7 +70,7 @@ def _check_inbox(config: Config, workers: int) -> None:
         return
     if url.startswith("memory:") and workers != 1:
         raise ConfigError(f"node.workers: expected 1 with the inbox `memory:`, got {workers}")
-    create_inbox(url, config.bus.prefix, Rows(1).row(0), options_of(config.inbox, ""))
+    create_inbox(url, config.bus.prefix, Rows(1).row(0), options_of(config, ""))
 
 
 def demo_tenant(config: Config) -> str:

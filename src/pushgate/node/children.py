@@ -4,9 +4,10 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 from pushgate.log import bind, get_logger
-from pushgate.node.control import READY, Said, hear, open_control, say
+from pushgate.node.control import HAND_OVER, READY, Said, hear, open_control, say
 from pushgate.node.reload import Settings, send_settings
 from pushgate.node.timers import BackOff
 from pushgate.node.worker import WorkerPlan, run_worker
@@ -66,6 +67,11 @@ class Child:
             except OSError:
                 pass  # it just died, and is buried next
 
+    def hand_over(self, body: bytes, files: Sequence[int]) -> None:
+        """Give the worker channels to those that it hands its sessions over to. Raises OSError: it may have to wait."""
+        if self._control is not None:
+            say(self._control, HAND_OVER, body, files)
+
     def reload(self, settings: Settings) -> None:
         """Give the worker new settings."""
         if self._control is not None:
@@ -108,7 +114,9 @@ def _become_worker(plan: WorkerPlan, control: socket.socket) -> None:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # what a terminal sends is the supervisor's business
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
-        own = (plan.clients, plan.management, plan.receiving, *plan.sending, control)
+        own = [plan.clients, plan.management, plan.receiving, *plan.sending, control]
+        if plan.predecessor is not None:
+            own.append(plan.predecessor.channel)
         _close_all_but({0, 1, 2, *(sock.fileno() for sock in own)})
         status = run_worker(plan, control)
     except BaseException:

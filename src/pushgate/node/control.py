@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 from msgspec import Struct, msgpack
 
+from pushgate.sockets.handoff import receive_files
+
 # The supervisor's words
 STOP = b"s"
 """Stop gracefully."""
 RELOAD = b"c"
 """Take on the settings in the file that comes along; see `node.reload`."""
+DRAIN = b"d"
+"""Let nobody in any more, and send all clients away evenly until the moment in the body: monotonic seconds, decimal."""
 NOTE = b"n"
 """Note from now on which live messages are delivered: another generation of workers begins to hear them too."""
 FORGET = b"f"
@@ -84,7 +88,7 @@ def say(control: socket.socket, word: bytes, body: bytes = b"", files: Sequence[
 
 def hear(control: socket.socket) -> Said | None:
     """Return what was said next, None at the end. Raises BlockingIOError when nothing was, OSError for a broken end."""
-    packet, files, _, _ = socket.recv_fds(control, _PACKET, 1 + CHANNELS)
+    packet, files = receive_files(control, _PACKET, 1 + CHANNELS)
     return Said(packet[:1], packet[1:], files) if packet else None
 
 

@@ -55,14 +55,29 @@ class DataDir:
             raise _unusable(path, error) from None
         if lock is None:
             raise StartError(f"{path} is used by another pushgate, pid {_written_pid(path / 'node.lock')}")
+        directory = cls(path, lock)
         try:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-            (path / "nats").mkdir(mode=0o700, exist_ok=True)
+            directory.sign()
+            directory.nats.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             os.close(lock)
             raise _unusable(path, error) from None
-        return cls(path, lock)
+        return directory
+
+    @classmethod
+    def inherit(cls, path: Path, lock: int) -> Self:
+        """Take over a directory from the process that has it, with the descriptor of its lock."""
+        return cls(path.absolute(), lock)
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the directory's lock, for a process that is to take it over."""
+        return self._lock
+
+    def sign(self) -> None:
+        """Write down, for people, that this process has the directory. Raises OSError."""
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def generated_keys(self) -> GeneratedKeys:
         """Return the node's own keys, made on the first call ever. Raises StartError when they cannot be read."""

@@ -1,28 +1,28 @@
 """A worker's part in reliable delivery: the inbox, and all that stands between it and the devices, built and kept."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from pushgate.config import Config, InboxConfig, TenantConfig
 from pushgate.delivery.cursors import Cursors
 from pushgate.delivery.reliable import Reliable
 from pushgate.delivery.unread import Unread
-from pushgate.errors import InboxUnavailable
-from pushgate.inbox import Inbox, Limits, Options, create_inbox
+from pushgate.inbox import FollowedTo, Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS
 from pushgate.metrics.rows import Row
+from pushgate.node.opening import Opening
 from pushgate.sessions.anteroom import Anteroom
 from pushgate.sessions.arrival import Arrival
-from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.poller import Poller
 
 NONE = "none"
 """What `inbox.url` is on a node that keeps no reliable messages."""
-AGAIN = 0.5
-"""Seconds until tenants that could not be opened are tried again."""
+COPIES = 3
+"""Copies in a cluster of embedded servers that is large enough: one server may die, and nothing is lost or stands."""
 
 _log = get_logger("inbox")
 
@@ -32,9 +32,15 @@ def inbox_url(config: Config, bus_url: str) -> str:
     return bus_url if config.inbox.url == "bus" else config.inbox.url
 
 
-def options_of(config: InboxConfig, lineage: str) -> Options:
+def replicas_of(config: Config) -> int:
+    """Return how many servers keep a copy of what the inbox has."""
+    return config.inbox.replicas or max(1, min(COPIES, len(config.cluster.nodes)))
+
+
+def options_of(config: Config, lineage: str) -> Options:
     """Return what holds for all tenants."""
-    return Options(config.duplicate_window, config.cursor_days * 86400, config.replicas, lineage)
+    inbox = config.inbox
+    return Options(inbox.duplicate_window, inbox.cursor_days * 86400, replicas_of(config), lineage)
 
 
 def limits_of(config: InboxConfig, tenants: Mapping[str, TenantConfig]) -> dict[str, Limits]:
@@ -55,39 +61,51 @@ class Devices:
         lineage: str,
         poller: Poller,
         sessions: SessionManager,
-        inbound: Inbound,
+        let_in: Callable[[int, Arrival], None],
         row: Row,
+        node_row: Row,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config.inbox, lineage))
+        """`node_row` is the supervisor's, which knows the embedded server's cluster."""
+        self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config, lineage))
         self._config = config.inbox
+        self._cluster = config.cluster
+        self._node_row = node_row
+        self._opening = Opening(self.inbox.open)
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._cursors = Cursors(self.inbox)
         self.reliable = Reliable(sessions, self.inbox, self._cursors, sessions.close, self._spawn, row)
-        self._anteroom = Anteroom(self.inbox, self._cursors, inbound.take, poller, self._spawn, row)
+        self._anteroom = Anteroom(self.inbox, self._cursors, let_in, poller, self._spawn, row)
         self.unread = Unread(sessions, self.inbox, self.reliable.progress, self._spawn, row)
         sessions.devices = self.reliable
         poller.on_drained = self.reliable.resume
 
-    async def start(self, shards: Iterable[int], on_entry: OnEntry, tenants: Mapping[str, TenantConfig]) -> None:
-        """Connect and follow the logs; waits for an inbox that is not there yet."""
-        await self.inbox.start(shards, on_entry, self._end_epoch)
+    async def start(
+        self,
+        shards: Iterable[int],
+        on_entry: OnEntry,
+        tenants: Mapping[str, TenantConfig],
+        places: Mapping[str, FollowedTo],
+    ) -> None:
+        """Connect and follow the logs, from `places` on; waits for an inbox that is not there yet."""
+        await self.inbox.start(shards, on_entry, self._end_epoch, places)
         await self.load(tenants)
 
     async def load(self, tenants: Mapping[str, TenantConfig]) -> None:
-        """Have these tenants' logs followed, and their limits hold; tries until it is so."""
-        complained = False
-        while True:
-            try:
-                await self.inbox.open(limits_of(self._config, tenants))
-            except InboxUnavailable as error:
-                if not complained:
-                    _log.warning("the inbox cannot be opened yet", reason=str(error))
-                complained = True
-                await asyncio.sleep(AGAIN)
-            else:
-                return
+        """Have these tenants' logs followed, and their limits hold; see Opening."""
+        await self._opening.want(limits_of(self._config, tenants))
+
+    def why_not_ready(self) -> list[str]:
+        """Return why reliable pushes would fail now, as far as is known; nothing where they would not."""
+        if not self.inbox.connected:
+            return ["the inbox is away"]
+        size = len(self._cluster.nodes)
+        if size and not self._node_row[CLUSTER_LEADER]:
+            return [f"the inbox has no quorum: {self._node_row[CLUSTER_SERVERS]} of {size} servers"]
+        if self.inbox.stalled:
+            return ["the inbox takes nothing"]
+        return [f"the inbox is not open: {self._opening.trouble}"] if self._opening.trouble else []
 
     def take(self, fd: int, arrival: Arrival) -> None:
         """Take in a connection that names a device."""

@@ -10,8 +10,11 @@ from collections.abc import Callable
 
 from pushgate.errors import StartError
 from pushgate.log import get_logger
-from pushgate.metrics.catalogue import NATS_RESTARTS
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
 from pushgate.metrics.rows import Row
+from pushgate.node.growing import Mover
+from pushgate.node.nats_log import NOT_THERE
+from pushgate.node.nats_probe import Health
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.timers import BackOff, Timers
 
@@ -28,6 +31,9 @@ ROOM = 4 * 1024 * 1024
 GRACE = 5.0
 """Seconds that an ill one has to end by itself."""
 
+REASONS = 3
+"""Reasons for refusals that are told while the servers of the cluster stay the same: some hold a number each time."""
+
 _log = get_logger("supervisor")
 
 
@@ -41,7 +47,10 @@ class NatsKeeper:
         timers: Timers,
         row: Row,
         moved: Callable[[], None],
+        cluster: int = 0,
+        mover: Mover | None = None,
     ) -> None:
+        """`cluster` is how many servers its cluster has, 0 where it is alone; `mover` brings what it had before."""
         self._nats = nats
         self._selector = selector
         self._timers = timers
@@ -51,6 +60,10 @@ class NatsKeeper:
         self._let_go = False
         self._ill = 0
         self._starts = 0
+        self._cluster = cluster
+        self._seen: tuple[frozenset[str], bool] | None = None
+        self._told: set[str] = set()
+        self._mover = mover
 
     @property
     def url(self) -> str:
@@ -66,11 +79,15 @@ class NatsKeeper:
         """Start it and wait until it is ready. Raises StartError."""
         self._start()
         self._nats.ready(START_TIMEOUT)
-        self._timers.after(HEALTH, self._examine)
+        if self._mover is not None:
+            self._mover.start()
+        self._examine()
 
     def let_go(self) -> None:
-        """Do not start it again."""
+        """Do not start it again, nor what moves its messages."""
         self._let_go = True
+        if self._mover is not None:
+            self._mover.stop()
 
     def stop(self, grace: float) -> None:
         """End it: gently, and after `grace` seconds by force."""
@@ -97,7 +114,10 @@ class NatsKeeper:
         if self._let_go:
             return
         self._timers.after(HEALTH, self._examine)
-        ailment = self._nats.ailment()
+        health = self._nats.examine()
+        if self._cluster:
+            self._note_cluster(health)
+        ailment = health.ailment
         self._ill = self._ill + 1 if ailment else 0
         if self._ill < ILL:
             return
@@ -110,6 +130,30 @@ class NatsKeeper:
         starts = self._starts
         self._nats.signal(signal.SIGTERM)
         self._timers.after(GRACE, lambda: self._kill(starts))
+
+    def _note_cluster(self, health: Health) -> None:
+        """Count the servers of the cluster, and tell when they change."""
+        self._row[CLUSTER_SERVERS] = there = len(health.peers) + 1
+        self._row[CLUSTER_LEADER] = bool(health.leader)
+        reason = self._nats.route_trouble() if there < self._cluster else ""
+        seen = (health.peers, bool(health.leader))
+        refused = bool(reason) and not reason.startswith(NOT_THERE)  # who is not there is told of, and why but once
+        if seen != self._seen:
+            self._told.clear()
+        elif not refused or reason in self._told or len(self._told) == REASONS:
+            return
+        self._seen = seen
+        if refused:
+            self._told.add(reason)
+        if there >= self._cluster and health.leader:
+            _log.info("the cluster is whole", servers=sorted(health.peers), leader=health.leader)
+        else:
+            _log.warning(
+                "the cluster misses servers" if health.leader else "the cluster has no quorum",
+                servers=f"{there} of {self._cluster}",
+                others=sorted(health.peers),
+                **{"reason": reason} if reason else {},
+            )
 
     def _kill(self, starts: int) -> None:
         """End by force the one that was started as the `starts`-th, should it still be there."""

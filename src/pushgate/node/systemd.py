@@ -9,6 +9,8 @@ from pushgate.log import get_logger
 
 PATIENCE = 1.0
 """Seconds to wait for room in the socket."""
+START = 60
+"""Seconds that a node that is well asks for while it starts, with each report: it may wait for others for long."""
 REPORT = 10.0
 """Seconds between two reports where no watchdog asks for them more often."""
 
@@ -25,6 +27,7 @@ class Systemd:
         address = environ.pop("NOTIFY_SOCKET", "")
         microseconds = environ.pop("WATCHDOG_USEC", "")
         pid = environ.pop("WATCHDOG_PID", "")
+        self._given = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": microseconds}
         self._address = ""
         self._ready = False
         self._status = ""
@@ -35,6 +38,15 @@ class Systemd:
         self._watched = microseconds.isdecimal() and int(microseconds) > 0 and pid in ("", str(os.getpid()))
         self.interval = int(microseconds) / 4e6 if self._watched else REPORT
         """Seconds between two reports: a quarter of what the watchdog allows, where there is one."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What was taken out of the environment, for a process that is to take this one's place."""
+        return {name: value for name, value in self._given.items() if value}
+
+    def hand_over(self, pid: int) -> None:
+        """Another process speaks for the node from now on."""
+        self._send(f"MAINPID={pid}")
 
     @property
     def present(self) -> bool:
@@ -63,6 +75,8 @@ class Systemd:
     def report(self, well: bool, status: str) -> None:
         """Say a line about the node, and unless it is not `well` keep its watchdog from biting."""
         lines = ["WATCHDOG=1"] if well and self._watched else []
+        if well and not self._ready:
+            lines.append(f"EXTEND_TIMEOUT_USEC={START * 1_000_000}")
         if status != self._status:
             lines.append(f"STATUS={status}")
             self._status = status

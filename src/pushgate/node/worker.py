@@ -25,14 +25,19 @@ from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.questions import Questions
 from pushgate.delivery.router import Router
 from pushgate.errors import PushgateError
+from pushgate.inbox.base import NO_PLACES
 from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, REFUSED
+from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, REFUSED
 from pushgate.metrics.rows import Rows
-from pushgate.node.control import READY, RELOAD, STOP, hear, say
+from pushgate.node import control as words
+from pushgate.node.control import Channels, Said, hear, say
+from pushgate.node.departures import Departures
 from pushgate.node.devices import NONE, Devices, inbox_url
+from pushgate.node.giving import Giving
 from pushgate.node.reload import read_settings
+from pushgate.node.taking import Predecessor, Taking
 from pushgate.node.vitals import Vitals
 from pushgate.sessions.admission import Admission
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
@@ -41,6 +46,7 @@ from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.replacing import Replacing
 from pushgate.sessions.session import ChannelSession
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.addresses import AddressCounts
@@ -58,6 +64,8 @@ GC_THRESHOLDS = (50_000, 20, 50)
 """Sessions live long and make no cycles: collections are rare, and a full one is rarer."""
 WALK_SLICE = 256
 """Descriptors looked at in one turn of the loop when all sessions are gone through."""
+LEAVE_PATIENCE = 60.0
+"""Seconds that callers have to take leave of a worker that has handed over its sessions."""
 RECONNECT_SPREAD = 3.0
 """Seconds over which the clients of a stopping worker are told to come back."""
 
@@ -82,6 +90,8 @@ class WorkerPlan:
     tls: Tls
     receiving: socket.socket
     sending: Sequence[socket.socket]
+    drained_until: float | None
+    predecessor: Predecessor | None = None
 
 
 class Worker:
@@ -97,6 +107,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sent_away = False
+        self._retiring = False
         self._expulsion: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._vitals = Vitals(row)
@@ -115,10 +126,12 @@ class Worker:
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         self._bus = create_bus(plan.bus_url, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
-        self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row)
-        url = inbox_url(config, plan.bus_url)
+        replace = Replacing(self._sessions).replace
+        self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row, replace)
+        self._sessions.on_device = self._questions.tell_taken
+        url, node_row = inbox_url(config, plan.bus_url), plan.rows.row(plan.workers)
         self._devices = (
-            Devices(url, config, plan.lineage, self._poller, self._sessions, self._inbound, row, loop)
+            Devices(url, config, plan.lineage, self._poller, self._sessions, self._welcome, row, node_row, loop)
             if url != NONE
             else None
         )
@@ -133,52 +146,87 @@ class Worker:
             loop,
             plan.tls.management,
         )
+        self._shards = [shard for shard in range(SHARDS) if owner_of(shard, plan.workers) == plan.index]
+        self._giving = Giving(
+            plan.index, self._shards, self._sessions, self._lobby, self._router, fanout, self._bus, inbox, self._take
+        )
+        self._questions.knows = self._giving.knows
+        self._given = Channels()
+        self._taking: Taking | None = None
+        if plan.predecessor is not None:
+            self._questions.be_silent()
+            self._taking = Taking(
+                plan.predecessor,
+                self._shards,
+                self._poller,
+                self._sessions,
+                self._router,
+                fanout,
+                self._take,
+                self._api.serve,
+                loop.call_later,
+                self._accept,
+                row,
+            )
         self._clients = Listener(plan.clients, self._poller, row, self._door.knock, loop.call_later)
         self._management = Listener(plan.management, self._poller, row, self._serve, loop.call_later)
+        self._departures = Departures(self._sessions, row, plan.index / plan.workers, loop.call_soon)
+        if plan.drained_until is not None:
+            self._drain(plan.drained_until)
 
     async def run(self) -> None:
         """Serve until the supervisor says stop; clients are told, and given `node.stop_grace` to take it."""
         self._loop.add_reader(self._control.fileno(), self._hear_supervisor)
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
-        self._management.start()
+        if self._taking is None:
+            self._management.start()
         self._loop.call_at(self._next_tick, self._tick)
-        shards = [shard for shard in range(SHARDS) if owner_of(shard, self._plan.workers) == self._plan.index]
-        start = self._loop.create_task(self._start(shards))
+        start = self._loop.create_task(self._start())
         stop = self._loop.create_task(self._stopping.wait())
         # Clients come in once pushes would reach them. A bus that stays away must not lock them out for good, though.
         await asyncio.wait((start, stop), timeout=BUS_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         early = not start.done()
         self._handoffs.start()
-        self._clients.start()
+        if self._taking is not None:
+            self._taking.start()
+        elif not self._departures.under_way:
+            self._clients.start()
         await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             start.result()
             if early:
                 self._note_gap()
-            say(self._control, READY)
+            say(self._control, words.READY)
             await stop
         else:
             start.cancel()
         await self._stop()
 
-    async def _start(self, shards: list[int]) -> None:
+    async def _start(self) -> None:
         """Wait until what is pushed from now on reaches this worker."""
-        tenants = self._plan.config.tenants
+        plan, shards = self._plan, self._shards
         starts = [self._bus.start(shards, self._router.receive, self._note_gap)]
         if self._devices is not None:
-            starts.append(self._devices.start(shards, self._router.bring, tenants))
+            places = plan.predecessor.places if plan.predecessor is not None else NO_PLACES
+            starts.append(self._devices.start(shards, self._router.bring, plan.config.tenants, places))
         await asyncio.gather(*starts)
+
+    def _accept(self) -> None:
+        """All sessions of the generation before are here: let clients and callers in."""
+        self._management.start()
+        if not self._departures.under_way:
+            self._clients.start()
+        say(self._control, words.TAKEN)
 
     async def _stop(self) -> None:
         grace = self._plan.config.node.stop_grace
-        self._clients.stop()
         self._management.stop()
-        self._door.empty()
-        self._tls.cut_handshakes()
-        self._lobby.empty()
+        if self._retiring:
+            self._questions.be_silent()
+            await self._giving.give_callers(self._api.detach_idle())
+            await self._api.leave(LEAVE_PATIENCE)
+        self._let_nobody_in()
         self._handoffs.stop()
-        if self._devices is not None:
-            self._devices.empty()
         answering = self._loop.create_task(self._api.stop(grace))
         async for session in self._walk_sessions():
             self._sessions.send_away(session, round(random.uniform(0, RECONNECT_SPREAD), 3))  # noqa: S311
@@ -192,6 +240,20 @@ class Worker:
         if self._devices is not None:
             await self._devices.stop(grace)
         await self._bus.stop()
+
+    def _drain(self, until: float) -> None:
+        """Let nobody in any more, and have all clients gone at this moment (monotonic seconds)."""
+        self._departures.begin(until, time.monotonic())
+        self._let_nobody_in()
+
+    def _let_nobody_in(self) -> None:
+        """Stop accepting clients, and turn away who is in its handshake."""
+        self._clients.stop()
+        self._door.empty()
+        self._tls.cut_handshakes()
+        self._lobby.empty()
+        if self._devices is not None:
+            self._devices.empty()
 
     def _let_in(self, connection: socket.socket, address: bytes) -> None:
         if self._tls.active:
@@ -216,9 +278,15 @@ class Worker:
         self._take(fd, decode_arrival(record))
 
     def _take(self, fd: int, arrival: Arrival) -> None:
+        if self._taking is not None and self._taking.hold(fd, arrival):
+            return
         if self._devices is not None and arrival.device is not None:
             self._devices.take(fd, arrival)
         else:
+            self._welcome(fd, arrival)
+
+    def _welcome(self, fd: int, arrival: Arrival) -> None:
+        if not self._giving.divert(fd, arrival):
             self._inbound.take(fd, arrival)
 
     def _tick(self) -> None:
@@ -231,6 +299,7 @@ class Worker:
         self._tls.tick()
         self._lobby.tick()
         self._heartbeat.tick(time.time())
+        self._departures.tick(time.monotonic())
         self._questions.tick()
         if self._devices is not None:
             self._devices.tick()
@@ -249,10 +318,37 @@ class Worker:
             return
         if said is None:
             os._exit(1)  # the supervisor is gone: nobody may be served by an orphan
-        if said.word == RELOAD:
-            self._reload(said.files[0])
-        elif said.word == STOP:
-            self._stopping.set()
+        match said.word:
+            case words.RELOAD:
+                self._reload(said.files[0])
+            case words.DRAIN:
+                self._drain(float(said.body))
+            case words.STOP:
+                self._stopping.set()
+            case words.NOTE:
+                say(self._control, words.NOTED, self._giving.note())
+            case words.FORGET:
+                self._giving.forget()
+                self._clients.start()
+                self._management.start()
+            case words.HAND_OVER:
+                self._hand_over(said)
+            case words.RETIRE:
+                self._retiring = True
+                self._stopping.set()
+            case words.LOST if self._taking is not None:
+                self._taking.lose(int(said.body))
+            case words.SPEAK:
+                self._questions.speak()
+
+    def _hand_over(self, said: Said) -> None:
+        """Let nobody in any more, and hand all sessions over once every channel is here."""
+        channels = self._given.gather(said)
+        if channels is not None:
+            self._given = Channels()
+            self._clients.stop()
+            self._management.stop()
+            self._giving.give(channels, lambda: say(self._control, words.GIVEN))
 
     def _reload(self, file: int) -> None:
         """Take on settings that the supervisor has checked."""
@@ -295,8 +391,10 @@ class Worker:
         reasons = []
         if not self._bus.connected:
             reasons.append("the bus is away")
-        if self._devices is not None and not self._devices.inbox.connected:
-            reasons.append("the inbox is away")
+        if self._devices is not None:
+            reasons += self._devices.why_not_ready()
+        if self._plan.rows.total(DRAINING):
+            reasons.append("the node is drained")
         if self._stopping.is_set():
             reasons.append("the node stops")
         return reasons

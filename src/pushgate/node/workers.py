@@ -3,18 +3,42 @@
 import selectors
 import signal
 from collections.abc import Callable
+from typing import Protocol
 
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.children import Child
-from pushgate.node.control import STOP
+from pushgate.node.control import RETIRE, STOP, Said
 from pushgate.node.reload import Settings
 from pushgate.node.timers import Timers
 from pushgate.node.worker import WorkerPlan
 from pushgate.sockets.addresses import AddressCounts
 
 _log = get_logger("supervisor")
+
+
+class Heed(Protocol):
+    """Who leads an upgrade."""
+
+    def hear_worker(self, child: Child, said: Said) -> None:
+        """A worker said something."""
+
+    def lose_worker(self, child: Child) -> bool:
+        """A worker has died; returns whether it is to be started again."""
+
+
+class _Heedless:
+    """Nobody: workers that die are started again."""
+
+    def hear_worker(self, child: Child, said: Said) -> None: ...
+
+    def lose_worker(self, child: Child) -> bool:
+        return True
+
+
+HEEDLESS = _Heedless()
+"""Nobody leads an upgrade."""
 
 
 class Workers:
@@ -41,6 +65,8 @@ class Workers:
         self._timers = timers
         self._on_ready = on_ready
         self._stopping = False
+        self.heed: Heed = HEEDLESS
+        """Who is told what they say, and of those that died, while an upgrade is under way."""
 
     @property
     def running(self) -> bool:
@@ -62,11 +88,26 @@ class Workers:
         for child in self.children:
             child.reload(settings)
 
+    def say(self, word: bytes, body: bytes = b"") -> None:
+        """Say a word to all of them."""
+        for child in self.children:
+            child.say(word, body)
+
     def stop(self) -> None:
         """Ask them to stop gracefully, and start none again."""
         self._stopping = True
+        self.say(STOP)
+
+    def retire(self) -> None:
+        """Have them come to an end in their own time, and start none again: another generation has their sessions."""
+        self._stopping = True
+        self.say(RETIRE)
+
+    def start_missing(self) -> None:
+        """Start those that were not started again."""
         for child in self.children:
-            child.say(STOP)
+            if not child.pid:
+                self._fork(child)
 
     def kill(self, number: signal.Signals) -> None:
         """Send them all a signal."""
@@ -82,7 +123,7 @@ class Workers:
                 continue
             self._rows.clear_gauges(child.index)
             self._addresses.clear(child.index)
-            if self._stopping:
+            if self._stopping or not self.heed.lose_worker(child):
                 continue
             pause = child.back_off.pause()
             self._rows.row(child.index)[WORKER_RESTARTS] += 1
@@ -106,10 +147,12 @@ class Workers:
     def _hear(self, child: Child) -> None:
         assert child.control is not None
         was_ready = child.ready
-        if child.hear() is None:
+        said = child.hear()
+        if said is None:
             self._selector.unregister(child.control)
             child.close_control()
             return
+        self.heed.hear_worker(child, said)
         if child.ready and not was_ready:
             _log.info("a worker is ready", worker=child.index, pid=child.pid)
             self._on_ready()

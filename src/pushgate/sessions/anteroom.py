@@ -34,7 +34,7 @@ class Logs(Protocol):
     def epoch(self, tenant: str) -> str:
         """See Inbox."""
 
-    async def newest(self, tenant: str) -> int:
+    async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """See Inbox."""
 
 
@@ -118,11 +118,12 @@ class Anteroom:
 
         Who needs that and does not get it is refused, and taken out of the group.
         """
-        devices = [Device(arrival.tenant, arrival.uid, arrival.device or "") for _, arrival in group]
         newest: dict[str, int] = {}
         for _, arrival in group:
             if arrival.tenant not in newest and (arrival.cursor is not None or arrival.start == "now"):
                 newest[arrival.tenant] = await self._logs.newest(arrival.tenant)
+        await self._confirm(group, newest)
+        devices = [Device(arrival.tenant, arrival.uid, arrival.device or "") for _, arrival in group]
         stored = await self._cursors.load(devices)
         fresh: dict[Device, tuple[int, str]] = {}
         needed: list[tuple[int, Arrival]] = []
@@ -135,14 +136,28 @@ class Anteroom:
                 fresh[device] = place, epoch
             if place and cursor is None and arrival.cursor is None:
                 needed.append(each)
-            arrival.cursor, arrival.epoch, arrival.missed = place, epoch, missed
+            arrival.cursor, arrival.epoch, arrival.missed = place, epoch, arrival.missed or missed
         if fresh:
             try:
                 await self._cursors.store(fresh)
             except InboxUnavailable:
-                refused = {fd for fd, _ in needed}
-                group[:] = [each for each in group if each[0] not in refused]
-                self._refuse_all(needed, Close.OVERLOADED)
+                self._refuse_some(group, needed)
+
+    async def _confirm(self, group: list[tuple[int, Arrival]], newest: dict[str, int]) -> None:
+        """Be sure of the newest offset where clients say that they are beyond it: who was asked may be behind. Whom
+        nobody can tell is refused, and taken out of the group."""
+        ahead = [each for each in group if (each[1].cursor or 0) > newest.get(each[1].tenant, 0)]
+        for tenant in {arrival.tenant for _, arrival in ahead}:
+            try:
+                newest[tenant] = await self._logs.newest(tenant, confirmed=True)
+            except InboxUnavailable:
+                self._refuse_some(group, [each for each in ahead if each[1].tenant == tenant])
+
+    def _refuse_some(self, group: list[tuple[int, Arrival]], refused: list[tuple[int, Arrival]]) -> None:
+        """Refuse those of a group for whom the inbox cannot do what they need, and take them out of it."""
+        descriptors = {fd for fd, _ in refused}
+        group[:] = [each for each in group if each[0] not in descriptors]
+        self._refuse_all(refused, Close.OVERLOADED)
 
     def _refuse_all(self, group: list[tuple[int, Arrival]], code: Close) -> None:
         for fd, arrival in group:

@@ -13,7 +13,7 @@ from typing import Any
 from pushgate.errors import UpgradeRefused
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
-from pushgate.sessions.admission import Admission
+from pushgate.sessions.admission import Admission, come_back
 from pushgate.sessions.session import pack_address
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import TlsPort
@@ -122,7 +122,7 @@ class Door:
     def empty(self) -> None:
         """Turn everybody away: the worker stops."""
         for fd in list(self._proxied):
-            self._refuse(fd, UpgradeRefused(503, "this node stops", (("Retry-After", "1"),), cause="overloaded"))
+            self._refuse(fd, UpgradeRefused(503, "this node stops", come_back(), cause="overloaded"))
 
     def _admit(self, fd: int, proxied: _Proxied, client: bytes) -> None:
         if client != proxied.address:

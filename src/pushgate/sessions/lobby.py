@@ -13,7 +13,7 @@ from pushgate.messages.client import Connect
 from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
-from pushgate.sessions.admission import Admission
+from pushgate.sessions.admission import Admission, come_back
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.handshake import Inbox, check_inbox, read_hello
 from pushgate.sessions.terms import Terms
@@ -134,7 +134,7 @@ class Lobby:
         for fd, guest in list(self._guests.items()):
             if guest.reader is None:
                 self._leave(fd, "overloaded")
-                self._poller.finish(fd, encode_answer(503, "this node stops", (("Retry-After", "1"),)))
+                self._poller.finish(fd, encode_answer(503, "this node stops", come_back()))
             else:
                 self._turn_away(fd, "overloaded", Close.GOING_AWAY, "")
 
@@ -243,6 +243,11 @@ class Lobby:
             # It asks pings and reads no pongs: only sockets with nothing parked can be handed off.
             raise TokenRefused(Close.SLOW_CLIENT, "the client does not read")
         self._pass_on(fd, arrival)
+
+    @property
+    def guests(self) -> int:
+        """How many are in their handshake."""
+        return len(self._guests)
 
     def _identify(self, guest: _Guest, token: str, inbox: Inbox) -> Arrival:
         claims = self._tenants.check_token(token)

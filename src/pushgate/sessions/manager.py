@@ -3,7 +3,7 @@
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Protocol
 
@@ -39,10 +39,12 @@ from pushgate.sessions.session import (
     show_address,
     show_session,
 )
+from pushgate.sessions.state import SessionState
 from pushgate.sockets.addresses import WorkerCounts
 from pushgate.sockets.poller import Handler, Poller
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.frames import encode_close
+from pushgate.wire.reader import FrameReader
 
 ABNORMAL = "1006"
 """How a connection that went without a close frame is counted (RFC 6455 section 7.1.5)."""
@@ -60,6 +62,12 @@ class Devices(Protocol):
     def acknowledge(self, channel: ChannelSession, offset: int) -> bool:
         """A device has everything up to an offset; returns whether its cursor moved. Raises MessageError."""
 
+    def hand_over(self, channel: ChannelSession) -> tuple[str, bool, bool, Sequence[int]] | None:
+        """A device's session goes to another process; returns what `take_over` wants there, None without an inbox."""
+
+    def take_over(self, channel: ChannelSession, place: tuple[str, bool, bool, Sequence[int]]) -> bool:
+        """A device's session came from another process; returns False when its cursor means nothing any more."""
+
     def progress(self, channel: ChannelSession) -> tuple[int, int]:
         """Return the offset up to which a device was sent everything, and the one it acknowledged."""
 
@@ -69,7 +77,8 @@ class SessionManager:
 
     `handler` is who reads from them, `devices` who brings reliable messages to those that name a device, None on a node
     without an inbox (they need the manager, so they are set once both exist). `by_fd` is indexed by
-    descriptor and None where there is no session.
+    descriptor and None where there is no session. `on_device` is told of each new session of a device: tenant, user,
+    device, since when, and its number.
     """
 
     def __init__(
@@ -86,6 +95,7 @@ class SessionManager:
         self.agents = Agents()
         self.handler: Handler
         self.devices: Devices | None = None
+        self.on_device: Callable[[str, str, str, int, int], None] = _tell_nobody
         self.tick = 0
         self._poller = poller
         self._write = poller.write
@@ -104,6 +114,10 @@ class SessionManager:
         known = self._tenants.get(tenant)
         user = known.users.get(uid) if known is not None else None
         return user.channels if user is not None else ()
+
+    def users(self) -> list[UserSession]:
+        """Return all users with a session on this worker."""
+        return [user for tenant in self._tenants.values() for user in tenant.users.values()]
 
     def find_devices(self, tenant: str) -> Iterator[tuple[int, int]]:
         """Yield what was sent to each device of a tenant on this worker that has an inbox, and what it acknowledged."""
@@ -126,18 +140,11 @@ class SessionManager:
             self._row[REFUSED["tenant_connections" if refusal == Close.OVERLOADED else "token"]] += 1
             self._poller.turn_away(fd, arrival.greeting + encode_close(refusal))
             return None
-        user = tenant.users.get(arrival.uid)
-        if user is None:
-            user = tenant.users[arrival.uid] = UserSession(tenant.name, arrival.uid)
-            self._row[USERS] += 1
-            self._row[tenant.users_slot] += 1
-        session = ChannelSession(fd, user, arrival.device, arrival.tags, arrival.format)
-        user.channels = (*user.channels, session)
-        serial = self._record(fd, arrival)
-        self.by_fd[fd] = session
-        self._row[CONNECTIONS] += 1
+        session = self._enter(fd, tenant, arrival.uid, arrival.device, arrival.tags, arrival.format)
+        serial = next(self._serials)
+        since, agent = int(time.time()), self.agents.number_of(arrival.agent)
+        self._record(fd, serial, arrival.address, arrival.expires, since, agent)
         self._row[OPENED] += 1
-        self._poller.add(fd, self.handler)
         devices = self.devices if arrival.device is not None else None
         has_inbox = devices is not None
         welcome = Welcome(
@@ -154,6 +161,8 @@ class SessionManager:
         self._write(fd, arrival.greeting + FORMATS[session.format].frame(welcome))
         if devices is not None:
             devices.begin(session, arrival.cursor or 0)
+        if session.device is not None:
+            self.on_device(tenant.name, arrival.uid, session.device, since, serial)
         return session
 
     def send(self, session: ChannelSession, message: FromServer) -> None:
@@ -234,6 +243,61 @@ class SessionManager:
             acknowledged=acknowledged,
         )
 
+    def hand_over(self, session: ChannelSession) -> SessionState:
+        """Let go of a session without a word to its client: its descriptor, on no poller, and this go elsewhere."""
+        columns, fd, user = self.columns, session.fd, session.user
+        reader = session.reader
+        place = self.devices.hand_over(session) if session.device is not None and self.devices is not None else None
+        self._leave(session)
+        parked = self._poller.take_parked(fd)
+        self._poller.release(fd)
+        return SessionState(
+            tenant=user.tenant,
+            uid=user.uid,
+            device=session.device,
+            tags=session.tags,
+            format=session.format,
+            expires=columns.expires[fd],
+            since=columns.since[fd],
+            serial=columns.serial[fd],
+            address=columns.address_of(fd),
+            agent=self.agents.name_of(columns.agent[fd]),
+            idle=self.tick - columns.heard[fd],
+            messages=columns.messages[fd],
+            volume=columns.bytes[fd],
+            reader=None if reader is None else reader.save(),
+            parked=parked,
+            place=place,
+        )
+
+    def take_over(self, fd: int, state: SessionState) -> ChannelSession | None:
+        """Go on with a session that another process handed over; its client is told nothing.
+
+        None when it has to end here: its tenant is gone, or its device's logs have become others. Then it was told so.
+        """
+        if self._registry.quota_of(state.tenant) is None:
+            self._poller.turn_away(fd, encode_close(Close.TOKEN_INVALID, "the tenant is gone"), state.parked)
+            return None
+        reader = None
+        if state.reader is not None:
+            reader = FrameReader(self._config.max_message, FORMATS[state.format].deflate)
+            reader.restore(state.reader)
+        tenant = self._tenants.get(state.tenant) or self._add_tenant(state.tenant)
+        self._row[tenant.connections_slot] += 1
+        session = self._enter(fd, tenant, state.uid, state.device, state.tags, state.format)
+        session.reader = reader
+        agent = self.agents.number_of(state.agent)
+        self._record(fd, state.serial, state.address, state.expires, state.since, agent)
+        columns = self.columns
+        columns.heard[fd] = max(0, self.tick - state.idle)
+        columns.messages[fd], columns.bytes[fd] = state.messages, state.volume
+        self._poller.park(fd, state.parked)
+        devices = self.devices if state.place is not None else None
+        if devices is not None and state.place is not None and not devices.take_over(session, state.place):
+            self.close(session, Close.GOING_AWAY)
+            return None
+        return session
+
     def _find_replaced(self, arrival: Arrival) -> list[ChannelSession]:
         """Return the sessions that a new one takes the place of."""
         others = self.find(arrival.tenant, arrival.uid)
@@ -262,30 +326,50 @@ class SessionManager:
             return Close.OVERLOADED
         return None
 
-    def _record(self, fd: int, arrival: Arrival) -> int:
+    def _enter(
+        self, fd: int, tenant: TenantSession, uid: str, device: str | None, tags: tuple[str, ...], format_number: int
+    ) -> ChannelSession:
+        """Make a session, in all tables; its tenant has counted it."""
+        user = tenant.users.get(uid)
+        if user is None:
+            user = tenant.users[uid] = UserSession(tenant.name, uid)
+            self._row[USERS] += 1
+            self._row[tenant.users_slot] += 1
+        session = ChannelSession(fd, user, device, tags, format_number)
+        user.channels = (*user.channels, session)
         if fd >= len(self.by_fd):
             size = fd + 1024
             self.by_fd.extend([None] * (size - len(self.by_fd)))
             self.columns.grow(size)
+        self.by_fd[fd] = session
+        self._row[CONNECTIONS] += 1
+        self._poller.add(fd, self.handler)
+        return session
+
+    def _record(self, fd: int, serial: int, address: bytes, expires: int, since: int, agent: int) -> None:
         columns = self.columns
-        serial = next(self._serials)
         columns.serial[fd] = serial
         columns.heard[fd] = self.tick
         columns.messages[fd] = columns.bytes[fd] = 0
-        columns.expires[fd] = arrival.expires
-        columns.since[fd] = int(time.time())
-        columns.agent[fd] = self.agents.number_of(arrival.agent)
-        columns.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES] = arrival.address
-        self._addresses.enter(arrival.address)
-        return serial
+        columns.expires[fd] = expires
+        columns.since[fd] = since
+        columns.agent[fd] = agent
+        columns.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES] = address
+        self._addresses.enter(address)
 
     def _forget(self, session: ChannelSession, code: str) -> bool:
         if self.by_fd[session.fd] is not session:
             return False
-        self.by_fd[session.fd] = None
-        session.reader = None
         if session.device is not None and self.devices is not None:
             self.devices.end(session)
+        self._leave(session)
+        self._row[CLOSED.get(code) or CLOSED["other"]] += 1
+        return True
+
+    def _leave(self, session: ChannelSession) -> None:
+        """Take a session out of all tables."""
+        self.by_fd[session.fd] = None
+        session.reader = None
         user = session.user
         user.channels = tuple(channel for channel in user.channels if channel is not session)
         tenant = self._tenants[user.tenant]
@@ -296,5 +380,7 @@ class SessionManager:
             self._row[tenant.users_slot] -= 1
         self._addresses.leave(self.columns.address_of(session.fd))
         self._row[CONNECTIONS] -= 1
-        self._row[CLOSED.get(code) or CLOSED["other"]] += 1
-        return True
+
+
+def _tell_nobody(_tenant: str, _uid: str, _device: str, _since: int, _serial: int) -> None:
+    """There is no other node."""

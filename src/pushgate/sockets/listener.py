@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,9 +25,11 @@ NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 26\r\n"
-    b"Retry-After: 5\r\nConnection: close\r\n\r\nNo room for more. Sorry.\r\n"
+    b"Retry-After: %d\r\nConnection: close\r\n\r\nNo room for more. Sorry.\r\n"
 )
-"""What a client is told when files ran out."""
+"""What a client is told when files ran out, with the seconds after which to come back."""
+BUSY_SECONDS = (2, 9)
+"""The least and the most of them, so that not all come at once."""
 
 _log = get_logger("sockets")
 
@@ -60,6 +63,17 @@ def open_listener(host: str, port: int, backlog: int) -> socket.socket:
     return listener
 
 
+def encode_busy() -> bytes:
+    """Return what one client is told when files ran out."""
+    return BUSY % random.randint(*BUSY_SECONDS)  # noqa: S311
+
+
+def refuse_all(listener: socket.socket) -> None:
+    """Have the kernel refuse who connects from now on, in every process that shares the socket, and for good."""
+    with suppress(OSError):  # done before
+        listener.shutdown(socket.SHUT_RD)
+
+
 class Listener:
     """Accepts from a shared listening socket and gives each connection to `admit(socket, address)`.
 
@@ -85,9 +99,11 @@ class Listener:
         self._reserve = _open_reserve()
 
     def start(self) -> None:
-        """Begin to accept."""
-        self._listening = True
-        self._poller.add(self._socket.fileno(), self, EPOLLIN | EPOLLEXCLUSIVE)
+        """Begin to accept; nothing when it does already."""
+        if not self._listening:
+            self._listening = True
+            if not self._resting:
+                self._watch()
 
     def stop(self) -> None:
         """Stop accepting; the listening socket stays open for the others."""
@@ -133,7 +149,7 @@ class Listener:
             with connection, suppress(OSError):
                 self._row[REFUSED["files"]] += 1
                 connection.setblocking(False)
-                connection.send(BUSY)
+                connection.send(encode_busy())
                 connection.shutdown(socket.SHUT_WR)
                 connection.recv(BUFFER)  # closing with unread bytes would reset it, and the answer with it
             return True
@@ -149,7 +165,10 @@ class Listener:
     def _resume(self) -> None:
         self._resting = False
         if self._listening:
-            self.start()
+            self._watch()
+
+    def _watch(self) -> None:
+        self._poller.add(self._socket.fileno(), self, EPOLLIN | EPOLLEXCLUSIVE)
 
 
 def _open_reserve() -> int:

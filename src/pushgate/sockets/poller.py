@@ -148,9 +148,10 @@ class Poller:
         if fd not in self._parked:
             end_sending(fd)
 
-    def turn_away(self, fd: int, last: bytes) -> None:
-        """Take on a descriptor that is on no poller, to send `last` and `finish` it."""
+    def turn_away(self, fd: int, last: bytes, parked: bytes = b"") -> None:
+        """Take on a descriptor that is on no poller, to send `last` behind what was parked for it, and `finish` it."""
         self.add(fd, self)
+        self.park(fd, parked)
         self.finish(fd, last)
 
     def is_parked(self, fd: int) -> bool:
@@ -167,6 +168,19 @@ class Poller:
         """For how many ticks a socket has taken nothing of what is parked for it; 0 where nothing is."""
         parked = self._parked.get(fd)
         return self._tick - parked.moved if parked is not None else 0
+
+    def take_parked(self, fd: int) -> bytes:
+        """Return what is parked for a descriptor, and forget it: who is given the descriptor writes it on."""
+        parked = self._parked.pop(fd, None)
+        if parked is None:
+            return b""
+        self._row[PARKED_BYTES] -= parked.size
+        return b"".join(parked.chunks)
+
+    def park(self, fd: int, data: bytes) -> None:
+        """Go on with what somebody else had parked for a descriptor, before anything else is written to it."""
+        if data:
+            self._start_parking(fd, memoryview(data))
 
     def release(self, fd: int) -> None:
         """Stop watching a descriptor and give it back to the caller; nothing may be parked for it."""

@@ -11,7 +11,7 @@ from pushgate.metrics.rows import Row
 from pushgate.sockets.addresses import WorkerCounts
 from pushgate.sockets.bridge import Bridge
 from pushgate.sockets.certificates import TlsPort
-from pushgate.sockets.listener import BUSY
+from pushgate.sockets.listener import encode_busy
 from pushgate.sockets.poller import TICK, Poller
 from pushgate.wire.upgrade import encode_answer
 
@@ -142,7 +142,7 @@ class TlsClients:
         except OSError:
             self._leave(fd, "files")
             with suppress(OSError):
-                guest.socket.send(BUSY)
+                guest.socket.send(encode_busy())
                 guest.socket.unwrap()
             self._poller.finish(guest.socket.detach(), b"")
             return

@@ -5,7 +5,7 @@ A `FrameReader` is made when `frames.read_single` does not do, and dropped as so
 
 import codecs
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pushgate.codes import Close
 from pushgate.errors import WireError
@@ -14,6 +14,8 @@ from pushgate.wire.frames import BINARY, CLOSE, CONT, FIN, MASKED, MAX_CONTROL, 
 from pushgate.wire.masking import rotate, unmask
 
 _RSV = 0x70
+_HELD = ("_head", "_left", "_opcode", "_mask", "_kind", "_packed", "_message", "_control", "_tail", "_done")
+"""What of a reader is of the client, and not of the settings."""
 
 
 class FrameReader:
@@ -63,6 +65,17 @@ class FrameReader:
     def idle(self) -> bool:
         """Whether nothing is held after a feed, so that it can be dropped; never after CLOSE or an error."""
         return self._left < 0 and not self._head and not self._kind and not self._done
+
+    def save(self) -> tuple[bytes | int, ...]:
+        """Return what is held, between two feeds, in plain values: for `restore`, in another process."""
+        held = (getattr(self, name) for name in _HELD)
+        return tuple(bytes(each) if isinstance(each, bytearray) else each for each in held)
+
+    def restore(self, held: Sequence[bytes | int]) -> None:
+        """Take on what another reader of the same settings held."""
+        for name, value in zip(_HELD, held, strict=True):
+            setattr(self, name, value)
+        self._message = bytearray(self._message)
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[tuple[int, bytes]]:
         """Yield (opcode, payload) of each whole message and control frame that `data` ends, in order.

@@ -1,4 +1,4 @@
-"""Python imports this by itself where it is on the path: at SIGUSR2 a process then spins for ever, as a bug would."""
+"""Python imports this by itself where it is on the path: at SIGUSR1 a process then spins for ever, as a bug would."""
 
 import signal
 
@@ -8,4 +8,4 @@ def spin(*_: object) -> None:
         pass
 
 
-signal.signal(signal.SIGUSR2, spin)
+signal.signal(signal.SIGUSR1, spin)
