@@ -90,6 +90,14 @@ async def test_only_subscribed_shards_and_everyone_arrive(new_bus: BusMaker) -> 
         assert subscriber.received == [b"1", b"255", b"all"]
 
 
+async def test_no_parcels_are_a_barrier(new_bus: BusMaker) -> None:
+    bus = new_bus()
+    async with running(bus) as subscriber:
+        await asyncio.gather(*(bus.publish([Parcel(number % 256, b"%d" % number)]) for number in range(500)))
+        await bus.publish([])
+        assert len(subscriber.received) == 500
+
+
 async def test_a_bus_that_is_not_running_refuses(new_bus: BusMaker) -> None:
     bus = new_bus()
     assert not bus.connected

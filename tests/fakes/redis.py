@@ -50,7 +50,8 @@ class RealRedis:
             self._process = subprocess.Popen(command, cwd=self._path, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + 10
         while not self.say("PING"):
-            assert time.monotonic() < deadline and self._process.poll() is None, (self._path / "log").read_text()
+            alive = self._process.poll() is None and time.monotonic() < deadline
+            assert alive, (self._path / "log").read_text()
             time.sleep(0.01)
 
     def say(self, *command: str) -> bytes:

@@ -16,7 +16,7 @@ from pushgate.brokers.keeper import Keeper
 from pushgate.bus.base import Parcel, Receive
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.messages.shard import SHARDS
-from pushgate.redis.link import RedisLink
+from pushgate.redis.link import Command, RedisLink
 from pushgate.redis.places import Finder, parse_url
 
 LIMIT = 8 * 1024 * 1024
@@ -68,7 +68,9 @@ class RedisBus:
         for parcel in parcels:
             if len(parcel.payload) > LIMIT:
                 raise Problem("too_large", f"the bus takes {LIMIT} bytes at most, and this is {len(parcel.payload)}")
-        answers = await link.ask(*((command, self._channels[shard], payload) for shard, payload in parcels))
+        commands: list[Command] = [(command, self._channels[shard], payload) for shard, payload in parcels]
+        # its answer comes behind the messages that were there before: one connection has one order
+        answers = await link.ask(*(commands or [("PING",)]))
         if answers is None:
             raise BusUnavailable(link.reason)
         for answer in answers:

@@ -153,7 +153,7 @@ class RedisLink(asyncio.Protocol):
     def _write(self, commands: tuple[Command, ...]) -> None:
         if not self._out:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._out += map(pack_command, commands)
+        self._out += [pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub knows tuples of one
 
     def _flush(self) -> None:
         out, self._out = self._out, []

@@ -9,8 +9,7 @@ With `rediss` for `redis` the connections are TLS. The user and password are for
 """
 
 import ssl
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pushgate.errors import ConfigError
@@ -40,7 +39,9 @@ def parse_url(url: str, setting: str) -> Address:
     """Take a URL apart. Raises ConfigError, which names the setting and shows no credentials."""
     scheme, _, rest = url.partition("://")
     if scheme not in FORMS or not rest:
-        raise ConfigError(f"{setting}: expected a URL that begins with one of {', '.join(f'{form}://' for form in FORMS)}")
+        raise ConfigError(
+            f"{setting}: expected a URL that begins with one of {', '.join(f'{form}://' for form in FORMS)}"
+        )
     security, _, kind = scheme.partition("+")
     kind = kind or "plain"
     host_part, slash, tail = rest.partition("/")
@@ -56,7 +57,9 @@ def parse_url(url: str, setting: str) -> Address:
     sentinel_user, sentinel_password = options.pop("sentinel_user", ""), options.pop("sentinel_password", "")
     if options or (kind != "sentinel" and (sentinel_user or sentinel_password)):
         known = "sentinel_user and sentinel_password" if kind == "sentinel" else "none"
-        raise ConfigError(f"{setting}: unknown options {', '.join(sorted(options)) or 'of Sentinels'} (expected {known})")
+        raise ConfigError(
+            f"{setting}: unknown options {', '.join(sorted(options)) or 'of Sentinels'} (expected {known})"
+        )
     database, service = 0, ""
     if kind == "sentinel":
         service = unquote(path)
@@ -64,7 +67,9 @@ def parse_url(url: str, setting: str) -> Address:
             raise ConfigError(f"{setting}: expected the service's name behind the Sentinels, as in …:26379/mymaster")
     elif path:
         if kind == "cluster" or not path.isdecimal():
-            raise ConfigError(f"{setting}: expected {'no path' if kind == 'cluster' else 'a database number'}, got /{path}")
+            raise ConfigError(
+                f"{setting}: expected {'no path' if kind == 'cluster' else 'a database number'}, got /{path}"
+            )
         database = int(path)
     tls = ssl.create_default_context() if security == "rediss" else None
     return Address(
@@ -141,8 +146,3 @@ class Finder:
 
 def _hello(user: str, password: str) -> Command:
     return ("HELLO", 3, "AUTH", user or "default", password) if password else ("HELLO", 3)
-
-
-def finder(url: str, setting: str, key: str, part: str) -> Callable[[RedisLink], Any]:
-    """Return what opens links to the primary of a URL. Raises ConfigError."""
-    return Finder(parse_url(url, setting), key, part).open
