@@ -35,6 +35,7 @@ from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.progress import Report
 from pushgate.node.reload import Reload, fixed_settings
+from pushgate.node.servers import EMBEDDED
 from pushgate.node.signals import Signals, has_terminal
 from pushgate.node.succession import Succession
 from pushgate.node.systemd import Systemd
@@ -84,6 +85,7 @@ class Supervisor:
             _log.warning(warning)
         self._tenants = checked.tenants
         self._terms = checked.terms
+        self._servers = checked.servers
         self._tls = Tls(checked.certificates)
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
@@ -237,7 +239,7 @@ class Supervisor:
             return "the upgrade before is not over: its old processes are still there"
         if os.getpid() == 1:
             return "this is process 1 of a container, which ends with it: start another container"
-        if self._config.bus.url.startswith("memory:") or self._config.inbox.url.startswith("memory:"):
+        if any(url.startswith("memory:") for url in self._servers):
             return "what is in memory cannot be handed over: it has to be a restart"
         if self._workers.ready < len(self._channels):
             return "not all workers are ready"
@@ -324,8 +326,8 @@ class Supervisor:
             workers=len(self._channels),
             node=self._node,
             config=self._config,
-            bus_url=self._nats.url if self._nats is not None else self._config.bus.url,
-            lineage=self._nats.lineage if self._nats is not None else "",
+            servers=self._servers.at(self._nats.url) if self._nats is not None else self._servers,
+            lineage=self._nats.lineage if self._nats is not None and self._servers.inbox == EMBEDDED else "",
             rows=self._rows,
             app=self._app,
             tenants=self._tenants,

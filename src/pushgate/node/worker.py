@@ -34,9 +34,10 @@ from pushgate.metrics.rows import Rows
 from pushgate.node import control as words
 from pushgate.node.control import Channels, Said, hear, say
 from pushgate.node.departures import Departures
-from pushgate.node.devices import NONE, Devices, inbox_url
+from pushgate.node.devices import Devices
 from pushgate.node.giving import Giving
 from pushgate.node.reload import read_settings
+from pushgate.node.servers import NONE, Servers
 from pushgate.node.taking import Predecessor, Taking
 from pushgate.node.vitals import Vitals
 from pushgate.sessions.admission import Admission
@@ -78,7 +79,7 @@ class WorkerPlan:
     workers: int
     node: Node
     config: Config
-    bus_url: str
+    servers: Servers
     lineage: str
     rows: Rows
     app: Litestar
@@ -124,12 +125,12 @@ class Worker:
         self._tls = TlsClients(self._poller, plan.tls.clients, patience, addresses, row, self._lobby.admit)
         self._door = Door(self._poller, plan.terms, admission, plan.tls.clients, patience, row, self._let_in)
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
-        self._bus = create_bus(plan.bus_url, config.bus.prefix)
+        self._bus = create_bus(plan.servers.bus, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
         replace = Replacing(self._sessions).replace
         self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row, replace)
         self._sessions.on_device = self._questions.tell_taken
-        url, node_row = inbox_url(config, plan.bus_url), plan.rows.row(plan.workers)
+        url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
         self._devices = (
             Devices(url, config, plan.lineage, self._poller, self._sessions, self._welcome, row, node_row, loop)
             if url != NONE
