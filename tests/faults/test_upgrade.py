@@ -20,7 +20,7 @@ from pushgate.node.commands import ask_upgrade
 from tests.faults.reliable_fleet import Fleet
 from tests.rig.certificates import the_authority
 from tests.rig.client import TEXT, WsClient, mask_frame
-from tests.rig.node import RunningNode, wait_until
+from tests.rig.node import RunningNode, read_metrics, wait_until
 
 MakeNode = Callable[..., RunningNode]
 
@@ -90,16 +90,19 @@ def counters(metrics: dict[str, float]) -> dict[str, float]:
 
 
 async def watch_counters(node: RunningNode, stopped: asyncio.Event) -> int:
-    """Scrape all the time; fails when a counter falls. Returns how many scrapes it were."""
+    """Scrape all the time, of new processes and by a connection that is kept; fails when a counter falls. Returns how
+    many scrapes it were."""
     before: dict[str, float] = {}
     scrapes = 0
-    while not stopped.is_set():
-        now = counters(await asyncio.to_thread(node.metrics))
-        fallen = {name: (value, now[name]) for name, value in before.items() if name in now and now[name] < value}
-        assert not fallen
-        before = now
-        scrapes += 1
-        await asyncio.sleep(0.02)
+    async with httpx.AsyncClient(base_url=node.api, timeout=10) as kept:
+        while not stopped.is_set():
+            for text in (await asyncio.to_thread(node.scrape), (await kept.get("/metrics")).text):
+                now = counters(read_metrics(text))
+                fallen = {name: (old, now[name]) for name, old in before.items() if name in now and now[name] < old}
+                assert not fallen
+                before = now
+                scrapes += 1
+            await asyncio.sleep(0.02)
     return scrapes
 
 
