@@ -1,11 +1,14 @@
 """Three nodes, one of which is cut off, stands still in part, or is killed: the others answer in time, and name it."""
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 
 import pushgate
 from pushgate.delivery.questions import DEADLINE
-from tests.fakes.nats import PlainNats
+from tests.fakes.nats import PlainNats, freeze
 from tests.faults.test_processes import MakeNode
 from tests.rig.cable import Cable
 from tests.rig.client import WsClient
@@ -65,14 +68,80 @@ def ask(node: RunningNode, path: str, status: int = 200) -> dict[str, Any]:
     return told
 
 
+async def ask_all(node: RunningNode, paths: Sequence[str], status: int = 200) -> list[dict[str, Any]]:
+    """Return what a node answers to several questions at once."""
+    return await asyncio.gather(*(asyncio.to_thread(ask, node, path, status) for path in paths))
+
+
 def is_whole(node: RunningNode) -> bool:
     """Whether every worker of a node has an answer from all."""
     answers = [ask(node, "/v1/nodes") for _ in range(8)]
     return all([each["node"] for each in told["nodes"]] == NAMES and not told["missing"] for told in answers)
 
 
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    freeze(pid)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 async def join(node: RunningNode, user: str) -> WsClient:
     return await WsClient.join(node.clients_port, f"/ws?token={node.token(user)}&device=phone&from=now")
+
+
+async def test_a_node_that_is_cut_off_is_named_by_the_others_and_answers_with_no_smaller_number(
+    nodes: list[RunningNode], cable: Cable
+) -> None:
+    a, _, c = nodes
+    devices = {node.data_dir: await join(node, f"at {name}") for name, node in zip(NAMES, nodes, strict=True)}
+    to_all = a.push(None, qos="reliable").json()
+    to_one = a.push("at c", qos="reliable").json()
+    for client in devices.values():
+        message = await client.receive()
+        client.send({"type": "ack", "offset": message["offset"]})
+    receipt_of_all = f"/v1/messages/{to_all['id']}?everyone=true&offset={to_all['offset']}"
+    receipt_of_one = f"/v1/messages/{to_one['id']}?user=at%20c&offset={to_one['offset']}"
+    wait_until(lambda: ask(a, receipt_of_all)["connected"] == {"devices": 3, "acknowledged": 3}, "all have it")
+    assert ask(a, receipt_of_one)["devices"][0]["connected"] is True
+    paths = ("/v1/nodes", "/v1/stats", receipt_of_all, receipt_of_one, "/v1/users/at%20c")
+    with stopped(cable.pid):
+        by_a, by_b = await asyncio.gather(ask_all(nodes[0], paths), ask_all(nodes[1], paths))
+        by_c = await ask_all(c, (paths[0], paths[1], paths[4]), 503)
+    assert [each["code"] for each in by_c] == ["bus_unavailable"] * 3
+    for answers in (by_a, by_b):
+        told, stats, of_all, of_one, user = answers
+        assert [each["missing"] for each in answers] == [["c"]] * 5
+        assert [each["node"] for each in told["nodes"]] == ["a", "b"]
+        assert [each["node"] for each in stats["nodes"]] == ["a", "b"]
+        assert stats["total"]["connections"] == 2, "of those that answered, as it says"
+        assert of_all["connected"] == {"devices": 2, "acknowledged": 2}
+        assert of_one["devices"][0]["connected"] is None, "nobody knows"
+        assert user["online"] is None
+    for node in nodes:
+        wait_until(lambda node=node: is_whole(node), "whole again")  # type: ignore[misc]
+
+
+async def test_a_node_of_which_one_worker_stands_still_is_missed_where_that_one_would_know(
+    nodes: list[RunningNode],
+) -> None:
+    a, _, c = nodes
+    users = [f"user{number}" for number in range(8)]
+    for user in users:
+        await join(c, user)
+    pushed = a.push(None, qos="reliable").json()
+    receipt = f"/v1/messages/{pushed['id']}?everyone=true&offset={pushed['offset']}"
+    assert ask(a, receipt)["connected"]["devices"] == 8
+    with stopped(c.worker_pids[1]):
+        told = ask(a, receipt)
+        assert (told["connected"]["devices"], told["missing"]) == (0, ["c"]), "half a node is none"
+        answers = await ask_all(a, [f"/v1/users/{user}" for user in users])
+        assert {(each["online"], *each["missing"]) for each in answers} == {(True,), (None, "c")}
+        nodes_told, stats = ask(a, "/v1/nodes"), ask(a, "/v1/stats")
+        assert [each["node"] for each in nodes_told["nodes"]] == NAMES, "the first worker speaks for its node"
+        assert (nodes_told["missing"], stats["missing"], stats["total"]["connections"]) == ([], [], 8)
 
 
 def show_status(node: RunningNode, *options: str) -> "subprocess.CompletedProcess[str]":

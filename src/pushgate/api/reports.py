@@ -108,12 +108,15 @@ class Nodes(Struct, frozen=True):
 
 
 class DeviceReceipt(Struct, frozen=True):
-    """What one device has: everything up to `cursor` (null: not known, or of logs that are no more)."""
+    """What one device has: everything up to `cursor` (null: not known, or of logs that are no more).
+
+    `connected` is null when no connection of it was found and a node is missing: nobody knows.
+    """
 
     device: str
     acknowledged: bool
     cursor: int | None
-    connected: bool
+    connected: bool | None
 
 
 class Reached(Struct, frozen=True):

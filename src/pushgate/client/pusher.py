@@ -24,12 +24,13 @@ class Pushed(Struct, frozen=True, omit_defaults=True):
 
 
 class DeviceReceipt(Struct, frozen=True):
-    """What one of a user's devices has: everything up to `cursor`."""
+    """What one of a user's devices has: everything up to `cursor`; `connected` is None when a node that may have it is
+    missing."""
 
     device: str
     acknowledged: bool
     cursor: int | None
-    connected: bool
+    connected: bool | None
 
 
 class Reached(Struct, frozen=True):
