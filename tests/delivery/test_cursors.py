@@ -97,6 +97,23 @@ async def test_a_session_that_ends_during_a_write_is_stored_right_behind_it() ->
     assert set(store.cursors) == {PHONE, tablet}
 
 
+async def test_a_tick_in_the_same_turn_as_an_end_begins_no_second_write() -> None:
+    store = FakeCursors()
+    cursors = Cursors(store)
+    store.gate.clear()
+    cursors.note(channel(), 5, "e")
+    cursors.release(channel())
+    for _ in range(TICKS):
+        cursors.tick()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert store.calls == [("store", 1)]
+    assert await cursors.load([PHONE]) == [Cursor(5, "e", 0)], "what is on its way is known"
+    store.gate.set()
+    await cursors.stop(1)
+    assert store.cursors[PHONE].offset == 5
+
+
 async def test_a_session_that_ends_with_nothing_to_store_asks_for_no_write() -> None:
     store = FakeCursors()
     cursors = Cursors(store)

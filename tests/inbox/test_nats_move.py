@@ -31,12 +31,9 @@ def servers(tmp_path: Path) -> Iterator[tuple[RealNats, RealNats]]:
 
 @asynccontextmanager
 async def linked(*servers: RealNats) -> AsyncIterator[list[NatsLink]]:
-    async def nothing(_link: NatsLink) -> None:
-        """Set nothing up."""
-
     connections = [Connection(server.url, "inbox") for server in servers]
     for connection in connections:
-        connection.start(nothing)
+        connection.start()
     yield [await connection.ready() for connection in connections]
     for connection in connections:
         await connection.stop()

@@ -26,11 +26,8 @@ def stream(limits: Limits = Limits(0, 10), options: Options = Options()) -> Stre
 
 @asynccontextmanager
 async def linked(server: RealNats) -> AsyncIterator[NatsLink]:
-    async def nothing(link: NatsLink) -> None:
-        """Set nothing up."""
-
     connection = Connection(server.url, "inbox")
-    connection.start(nothing)
+    connection.start()
     yield await connection.ready()
     await connection.stop()
 

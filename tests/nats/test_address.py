@@ -26,11 +26,8 @@ def pems(tmp_path: Path) -> tuple[str, str, str]:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[NatsLink]:
-    async def nothing(_link: NatsLink) -> None:
-        """Set nothing up."""
-
     connection = Connection(url, "bus")
-    connection.start(nothing)
+    connection.start()
     try:
         yield await asyncio.wait_for(connection.ready(), 5)
     finally:
@@ -88,10 +85,7 @@ async def test_credentials_of_an_operator_and_renewed_ones_are_taken_on(tmp_path
     with closing(PlainNats(tmp_path / "nats", config)) as server:
         connection = Connection(f"nats://127.0.0.1:{server.port}?credentials={file}", "bus")
 
-        async def nothing(_link: NatsLink) -> None:
-            """Set nothing up."""
-
-        connection.start(nothing)
+        connection.start()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(connection.ready(), 0.7)
         file.write_text(credentials)

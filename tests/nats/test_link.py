@@ -13,14 +13,10 @@ from tests.fakes.scripted_nats import ScriptedNats
 from tests.fakes.subscriber import until
 
 
-async def nothing(link: NatsLink) -> None:
-    """Set nothing up."""
-
-
 @asynccontextmanager
 async def linked(server: ScriptedNats) -> AsyncIterator[NatsLink]:
     connection = Connection(server.url, "inbox")
-    connection.start(nothing)
+    connection.start()
     yield await connection.ready()
     await connection.stop()
 
@@ -81,7 +77,7 @@ async def test_what_was_left_is_not_taken_any_more() -> None:
 
 async def test_a_connection_that_was_stopped_will_not_be_ready() -> None:
     connection = Connection("nats://127.0.0.1:1", "inbox")
-    connection.start(nothing)
+    connection.start()
     waiting = asyncio.create_task(connection.ready())
     await asyncio.sleep(0)
     await connection.stop()
@@ -95,7 +91,7 @@ async def test_a_connection_that_was_stopped_will_not_be_ready() -> None:
 async def test_ready_does_not_return_a_link_that_is_lost() -> None:
     async with ScriptedNats() as server:
         connection = Connection(server.url, "inbox")
-        connection.start(nothing)
+        connection.start()
         first = await connection.ready()
         first.drop("the test says so")
         second = await connection.ready()

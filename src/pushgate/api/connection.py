@@ -179,8 +179,12 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def detach(self) -> int:
-        """Return a descriptor of the connection, which goes elsewhere, when nothing is asked on it now; else -1."""
-        if self._receiving or self._busy() or self._lingering or self.transport.is_closing():
+        """Return a descriptor of the connection, which goes elsewhere, when nothing is asked on it now; else -1.
+
+        So is one over TLS, whose state cannot move.
+        """
+        asked = self._receiving or self._busy() or self._lingering or self.transport.is_closing()
+        if asked or self.transport.get_extra_info("sslcontext") is not None:
             return -1
         self.transport.pause_reading()
         descriptor = os.dup(self.transport.get_extra_info("socket").fileno())

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from typing import cast
 
 from litestar import Litestar
@@ -57,8 +58,6 @@ class ApiServer:
 
     def detach_idle(self) -> list[int]:
         """Return descriptors of the connections on which nothing is asked now, which go elsewhere; none of TLS."""
-        if self._tls.context is not None:
-            return []
         return [file for connection in self._connections() if (file := connection.detach()) >= 0]
 
     async def leave(self, patience: float) -> None:
@@ -67,12 +66,11 @@ class ApiServer:
         Returns when all have gone, or after so many seconds; who asks nothing for IDLE seconds is let go.
         """
         state = self._state
-        state.stopping = True
         state.keep_alive = min(state.keep_alive, IDLE)
-        state.empty.clear()
-        await asyncio.gather(*self._adopting, return_exceptions=True)
+        await self._close_door()
         if state.connections:
-            await asyncio.wait((self._loop.create_task(state.empty.wait()),), timeout=patience)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(state.empty.wait(), patience)
 
     async def stop(self, grace: float) -> None:
         """Answer the requests in flight, for at most `grace` seconds, then close every connection.
@@ -80,12 +78,10 @@ class ApiServer:
         Those of which only a part has come count too. Idle connections are closed at once.
         """
         state = self._state
-        state.stopping = True
-        state.empty.clear()
         if self._tls.context is not None:
             for task in self._adopting:
                 task.cancel()  # who is in its TLS handshake has asked nothing yet
-        await asyncio.gather(*self._adopting, return_exceptions=True)
+        await self._close_door()
         for connection in self._connections():
             connection.shutdown()
         if state.connections:
@@ -99,6 +95,12 @@ class ApiServer:
         for task in tuple(state.tasks):
             task.cancel()
         await asyncio.gather(*state.tasks, return_exceptions=True)
+
+    async def _close_door(self) -> None:
+        """Take nobody in but who is coming in just now, and have each answer be the last on its connection."""
+        self._state.stopping = True
+        self._state.empty.clear()
+        await asyncio.gather(*self._adopting, return_exceptions=True)
 
     async def _adopt(self, sock: socket.socket) -> None:
         context = self._tls.context

@@ -26,6 +26,10 @@ Cert = Annotated[
     Path | None, typer.Option(envvar="PUSHGATE_CERT", help="PEM file of this client's certificate and its key.")
 ]
 DataDir = Annotated[Path, typer.Option(help="Where a node without configuration keeps its keys.")]
+NodeDir = Annotated[Path | None, typer.Option(help="The node's data directory. Default: as the configuration says.")]
+NodeFile = Annotated[
+    Path | None, typer.Option(envvar="PUSHGATE_CONFIG", help="The node's configuration file. Default: none.")
+]
 Tags = Annotated[list[str] | None, typer.Option(help="Tags, separated by commas; repeatable.")]
 
 
@@ -57,6 +61,15 @@ def find_api_key(given: str, data_dir: Path) -> str:
     if keys is None:
         raise ConfigError(f"no API key: give --api-key or PUSHGATE_API_KEY, or the node's --data-dir (not {data_dir})")
     return keys[0]
+
+
+def find_data_dir(given: Path | None, config: Path | None) -> Path:
+    """Return the data directory that was given, else that of the node with this configuration. Raises ConfigError."""
+    if given is not None:
+        return given
+    from pushgate.config import load
+
+    return Path(load(config).node.data_dir)
 
 
 def split_tags(tags: list[str] | None) -> list[str] | None:

@@ -3,12 +3,11 @@
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pushgate.cli.common import say
+from pushgate.cli.common import NodeDir, NodeFile, find_data_dir, say
 
 if TYPE_CHECKING:
     from pushgate.node.commands import Progress
@@ -31,12 +30,8 @@ def drain(
         float,
         typer.Option(parser=_read_span, metavar="TIME", help="By when all clients are to be gone: 60, 60s, 2m."),
     ] = "60s",  # type: ignore[assignment] # the parser makes it a number
-    data_dir: Annotated[
-        Path | None, typer.Option(help="The node's data directory. Default: as the configuration says.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(envvar="PUSHGATE_CONFIG", help="The node's configuration file. Default: none.")
-    ] = None,
+    data_dir: NodeDir = None,
+    config: NodeFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print how far it is as JSON objects, one a line.")] = False,
 ) -> None:
     """Empty the node of this machine and have it end; returns when it has.
@@ -45,13 +40,11 @@ def drain(
     time. Its HTTP API is answered until the end. Called again it goes on with the new time. Interrupted it has said
     what it wants: the drain goes on. Exits 1 when no node runs there, or it ended before everybody was gone.
     """
-    from pushgate.config import load
     from pushgate.node.commands import ask_drain
 
-    directory = data_dir if data_dir is not None else Path(load(config).node.data_dir)
     last = None
     try:
-        for now in _show(ask_drain(directory, over), as_json):
+        for now in _show(ask_drain(find_data_dir(data_dir, config), over), as_json):
             last = now
     except KeyboardInterrupt:
         say("interrupted; the node goes on draining")

@@ -1,20 +1,15 @@
 """`pushgate upgrade`: has a running node go on in the version, and with the settings, that are there now."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pushgate.cli.common import say
+from pushgate.cli.common import NodeDir, NodeFile, find_data_dir, say
 
 
 def upgrade(
-    data_dir: Annotated[
-        Path | None, typer.Option(help="The node's data directory. Default: as the configuration says.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(envvar="PUSHGATE_CONFIG", help="The node's configuration file. Default: none.")
-    ] = None,
+    data_dir: NodeDir = None,
+    config: NodeFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print how far it is as JSON objects, one a line.")] = False,
 ) -> None:
     """Upgrade the node of this machine without dropping anyone; returns when the new process has everything.
@@ -25,12 +20,10 @@ def upgrade(
     """
     from msgspec import json
 
-    from pushgate.config import load
     from pushgate.node.progress import ask_upgrade
 
-    directory = data_dir if data_dir is not None else Path(load(config).node.data_dir)
     last = None
-    for last in ask_upgrade(directory):
+    for last in ask_upgrade(find_data_dir(data_dir, config)):
         if as_json:
             typer.echo(json.encode(last))
         elif last.state == "under way":

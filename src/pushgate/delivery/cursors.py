@@ -42,21 +42,18 @@ class Cursors:
 
     def note(self, channel: Channel, offset: int, epoch: str) -> None:
         """A device has everything up to an offset of an epoch: store that soon."""
-        assert channel.device is not None
-        self._dirty[Device(channel.user.tenant, channel.user.uid, channel.device)] = offset, epoch
+        self._dirty[_device_of(channel)] = offset, epoch
 
     def release(self, channel: Channel) -> None:
         """A device's session has ended: store its cursor now, with all that is gathered until then."""
-        assert channel.device is not None
-        if Device(channel.user.tenant, channel.user.uid, channel.device) in self._dirty and not self._urgent:
+        if _device_of(channel) in self._dirty and not self._urgent:
             self._urgent = True
             # Those whose sessions end in one batch of events share a write.
             asyncio.get_running_loop().call_soon(self._begin)
 
     def take(self, channel: Channel) -> bool:
         """A device's session goes to another process; returns whether its cursor has to be stored there."""
-        assert channel.device is not None
-        device = Device(channel.user.tenant, channel.user.uid, channel.device)
+        device = _device_of(channel)
         return self._dirty.pop(device, None) is not None or device in self._flying
 
     async def load(self, devices: Sequence[Device]) -> list[Cursor | None]:
@@ -71,11 +68,12 @@ class Cursors:
     def tick(self) -> None:
         """Count one tick, and begin to write when it is time."""
         self._ticks += 1
-        if self._ticks >= self._pause and self._dirty:
+        if self._ticks >= self._pause:
             self._begin()
 
     def _begin(self) -> None:
-        if not self._flying:
+        """Begin to write, if there is anything, unless that is under way: a task that has yet to run counts."""
+        if self._dirty and (self._writing is None or self._writing.done()):
             self._ticks = 0
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
@@ -112,3 +110,8 @@ class Cursors:
             if pending is not None and (cursor is None or cursor.epoch != pending[1] or cursor.offset < pending[0]):
                 cursor = Cursor(*pending, cursor.stored if cursor is not None else 0)
         return cursor
+
+
+def _device_of(channel: Channel) -> Device:
+    assert channel.device is not None
+    return Device(channel.user.tenant, channel.user.uid, channel.device)

@@ -90,7 +90,7 @@ class NatsInbox:
         self._places = places
         self._shards, self._on_entry, self._on_epoch = sorted(shards), on_entry, on_epoch
         self._main.start(self._restart)
-        self._reads.start(_ready_at_once)
+        self._reads.start()
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
         try:
             await self._main.ready()
@@ -259,10 +259,6 @@ class NatsInbox:
             self._row[INBOX_FAILURES[kind]] += 1
             raise
         observe(self._row, histogram, clock() - began)
-
-
-async def _ready_at_once(_link: NatsLink) -> None:
-    """Set nothing up."""
 
 
 def _message(subjects: Subjects, draft: Draft) -> Message:

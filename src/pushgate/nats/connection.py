@@ -20,6 +20,10 @@ SetUp = Callable[[NatsLink], Awaitable[None]]
 """Readies a new link before it is used; raises ConnectionError when it is lost meanwhile."""
 
 
+async def _ready_at_once(_link: NatsLink) -> None:
+    """Set nothing up."""
+
+
 class Connection:
     """Keeps a connection to one of several servers.
 
@@ -44,7 +48,7 @@ class Connection:
         """Whether there is a link that is not known to be lost."""
         return self.link is not None and not self.link.lost.is_set()
 
-    def start(self, set_up: SetUp) -> None:
+    def start(self, set_up: SetUp = _ready_at_once) -> None:
         """Begin to connect, and try for ever; what keeps it from connecting is logged."""
         self._task = asyncio.create_task(self._keep(set_up))
 

@@ -77,7 +77,7 @@ async def remove_server(data_dir: Path, node: str) -> None:
 @asynccontextmanager
 async def _asking(data_dir: Path) -> AsyncIterator[NatsLink]:
     connection = Connection(known_url(data_dir / "nats", DOCTOR), "cluster")
-    connection.start(_ready_at_once)
+    connection.start()
     try:
         yield await asyncio.wait_for(connection.ready(), PATIENCE)
     except TimeoutError:
@@ -119,7 +119,3 @@ def _decode(payload: bytes) -> _Answer:
         return json.decode(payload, type=_Answer)
     except DecodeError:
         return _Answer()
-
-
-async def _ready_at_once(_link: NatsLink) -> None:
-    """Set nothing up."""

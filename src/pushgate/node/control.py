@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from msgspec import Struct, msgpack
 
+from pushgate.sockets.handoff import receive_files
+
 # The supervisor's words
 STOP = b"s"
 """Stop gracefully."""
@@ -86,7 +88,7 @@ def say(control: socket.socket, word: bytes, body: bytes = b"", files: Sequence[
 
 def hear(control: socket.socket) -> Said | None:
     """Return what was said next, None at the end. Raises BlockingIOError when nothing was, OSError for a broken end."""
-    packet, files, _, _ = socket.recv_fds(control, _PACKET, 1 + CHANNELS)
+    packet, files = receive_files(control, _PACKET, 1 + CHANNELS)
     return Said(packet[:1], packet[1:], files) if packet else None
 
 

@@ -44,10 +44,10 @@ from pushgate.sessions.state import SessionState, encode_state
 
 LOBBY_PATIENCE = 1.0
 """Seconds that handshakes under way have to come to their end."""
-SETTLE = 0.1
-"""Seconds in which new subscriptions are known to every server of a bus."""
 LOOK = 0.02
 """Seconds between two looks at them."""
+SETTLE = 0.1
+"""Seconds in which new subscriptions are known to every server of a bus."""
 
 _log = get_logger("worker")
 _encode = msgpack.Encoder().encode

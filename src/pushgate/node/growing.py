@@ -19,14 +19,11 @@ from pushgate.config import LogConfig
 from pushgate.errors import InboxUnavailable, PushgateError
 from pushgate.inbox.nats_move import Move
 from pushgate.nats.connection import Connection
-from pushgate.nats.link import NatsLink
 from pushgate.node.data_dir import DataDir, write_whole
 from pushgate.node.nats_server import NatsServer, known_url
-from pushgate.node.nats_state import single_of
+from pushgate.node.nats_state import MOVED, single_of
 from pushgate.node.timers import BackOff, Timers
 
-DONE = "moved"
-"""The file in `single/` that says that all of it is in the cluster."""
 STOP_PATIENCE = 5.0
 """Seconds that it has to end its second server; one that is left behind is adopted by the next."""
 START_TIMEOUT = 30.0
@@ -58,7 +55,7 @@ class Mover:
 
     def start(self) -> None:
         """Begin, if there is something to move."""
-        if self._stopped or not (self._single / "nats" / "jetstream").exists() or (self._single / DONE).exists():
+        if self._stopped or not (self._single / "nats" / "jetstream").exists() or (self._single / MOVED).exists():
             return
         self._back_off.note_start()
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603
@@ -96,7 +93,7 @@ async def move(home: Path, server: NatsServer, replicas: int) -> list[str]:
         old, new = Connection(server.url, "inbox", "moving from"), Connection(known_url(home), "inbox", "moving to")
         try:
             for connection in (old, new):
-                connection.start(_ready_at_once)
+                connection.start()
             moving = Move(await old.ready(), await new.ready(), replicas, server.lineage)
             while old.connected and new.connected:
                 try:
@@ -126,13 +123,9 @@ def main(path: str, program: str, replicas: str) -> int:
         if left:
             _log.error("the cluster has streams of these names already, and they are in use", streams=left)
             return IN_USE
-        write_whole(single / DONE, b"")
+        write_whole(single / MOVED, b"")
     _log.info("this node's messages are in the cluster; their old place can be removed", place=str(single))
     return 0
-
-
-async def _ready_at_once(_link: NatsLink) -> None:
-    """Set nothing up."""
 
 
 if __name__ == "__main__":

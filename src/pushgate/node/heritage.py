@@ -27,7 +27,8 @@ from msgspec import DecodeError, Struct, msgpack
 
 from pushgate.errors import StartError
 from pushgate.inbox import FollowedTo
-from pushgate.messages.questions import Node
+from pushgate.node.control import CHANNELS
+from pushgate.sockets.handoff import receive_files
 
 VARIABLE = "PUSHGATE_HANDOVER"
 """The environment variable with the number of the new one's descriptor of the socket."""
@@ -35,8 +36,6 @@ PROTOCOL = 1
 """Of these messages, and of what workers tell each other; another one cannot be spoken to."""
 PATIENCE = 5.0
 """Seconds that sending may wait for the other side to read."""
-PACKET_FILES = 100
-"""Descriptors that one packet brings at the most."""
 _PAUSE = 0.005
 _PACKET = 256 * 1024
 
@@ -46,7 +45,6 @@ class Ask(Struct, tag="ask", frozen=True):
 
     protocol: int
     version: str
-    pid: int
 
 
 class Estate(Struct, tag="estate", frozen=True):
@@ -57,8 +55,6 @@ class Estate(Struct, tag="estate", frozen=True):
     `rows` is a description (`metrics.generations`).
     """
 
-    version: str
-    node: Node
     workers: int
     ports: list[tuple[str, int]]
     fixed: dict[str, str]
@@ -165,7 +161,7 @@ class Link:
         until = time.monotonic() + wait
         while True:
             try:
-                packet, files, _, _ = socket.recv_fds(self.socket, _PACKET, PACKET_FILES + 8)
+                packet, files = receive_files(self.socket, _PACKET, 1 + CHANNELS)
                 break
             except BlockingIOError:
                 if time.monotonic() >= until:

@@ -10,6 +10,9 @@ import msgspec
 from pushgate.errors import StartError
 from pushgate.node.data_dir import write_whole
 
+MOVED = "moved"
+"""The file in `single/` that says that all of it is in the cluster."""
+
 Sync = Literal["always", "interval"]
 
 
@@ -75,7 +78,7 @@ def _set_aside(home: Path) -> None:
         raise StartError(f"{place.parent} is in the way: what this node had stored once before goes there")
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (place.parent / "moved").unlink(missing_ok=True)
+        (place.parent / MOVED).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             write_whole(place / "nats.json", (home / "nats.json").read_bytes())  # its lineage goes along
         (home / "jetstream").rename(place / "jetstream")

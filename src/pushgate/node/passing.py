@@ -4,10 +4,11 @@ import asyncio
 import errno
 import os
 import socket
-from array import array
 from collections.abc import Sequence
 
 from msgspec import DecodeError, Struct, msgpack
+
+from pushgate.sockets.handoff import receive_files
 
 PACKET_SESSIONS = 64
 """Sessions in one packet."""
@@ -79,11 +80,13 @@ class Sender:
         The kernel bounds the descriptors of a user that are on their way (ETOOMANYREFS): the receiver takes them.
         """
         data = _encode(packet)
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         async with self._turn:
             while True:
                 try:
-                    self._channel.sendmsg([data], rights)
+                    if fds:
+                        socket.send_fds(self._channel, [data], fds)
+                    else:
+                        self._channel.send(data)
                     break
                 except OSError as error:
                     if error.errno not in _WAIT:
@@ -102,17 +105,11 @@ def receive(channel: socket.socket) -> tuple[Packet, list[int]] | None:
 
     Raises ValueError for one that cannot be read; its descriptors are closed.
     """
-    data, ancillary, _, _ = channel.recvmsg(
-        RECEIVE_BYTES, socket.CMSG_SPACE(RECEIVE_FILES * array("i").itemsize), socket.MSG_CMSG_CLOEXEC
-    )
-    fds = array("i")
-    for level, kind, rights in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(rights[: len(rights) - len(rights) % fds.itemsize])
+    data, fds = receive_files(channel, RECEIVE_BYTES, RECEIVE_FILES)
     if not data:
         return None
     try:
-        return _decoder.decode(data), list(fds)
+        return _decoder.decode(data), fds
     except DecodeError as error:
         for fd in fds:
             os.close(fd)

@@ -1,6 +1,5 @@
 """An upgrade, seen from the new supervisor: it takes over the node of the one that started it."""
 
-import os
 import selectors
 import socket
 from collections.abc import Callable, Mapping, MutableMapping
@@ -59,7 +58,7 @@ class Succession:
     def ask(self) -> Estate:
         """Return what there is to take over. Raises StartError when the old supervisor does not say."""
         try:
-            self._link.send(Ask(PROTOCOL, __version__, os.getpid()))
+            self._link.send(Ask(PROTOCOL, __version__))
             heard = self._link.receive(ESTATE_TIMEOUT)
         except OSError:
             heard = None

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 
 from litestar.types import ControllerRouterHandler
 
-from pushgate import __version__
 from pushgate.api.app import build_app
 from pushgate.config import Config
 from pushgate.log import get_logger
@@ -216,8 +215,6 @@ class Supervisor:
         config = self._config
         ports = [(config.clients.host, config.clients.port), (config.management.host, config.management.port)]
         estate = Estate(
-            version=__version__,
-            node=self._node,
             workers=len(self._channels),
             ports=ports,
             fixed=fixed_settings(config),

@@ -68,7 +68,7 @@ class _Step(IntEnum):
 class Upgrade:
     """One upgrade, from `begin` until `over` is called: with True when the new one is in charge and has everything.
 
-    With False the node is ours as it was, but for sessions that were handed over already, and `reason` says why.
+    With False the node is ours as it was, but for sessions that were handed over already.
     """
 
     def __init__(

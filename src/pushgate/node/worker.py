@@ -140,6 +140,12 @@ class Worker:
         fanout = FanOut(self._sessions, row, loop.call_soon, loop.call_later, reliable)
         self._router = Router(self._sessions, fanout, row, self._questions.hear, reliable, unread)
         inbox = self._devices.inbox if self._devices is not None else None
+        self._api = ApiServer(
+            plan.app,
+            ApiContext(config, plan.tenants, self._bus, inbox, self._questions, plan.rows, row, self._why_not_ready),
+            loop,
+            plan.tls.management,
+        )
         self._shards = [shard for shard in range(SHARDS) if owner_of(shard, plan.workers) == plan.index]
         self._giving = Giving(
             plan.index, self._shards, self._sessions, self._lobby, self._router, fanout, self._bus, inbox, self._take
@@ -157,17 +163,11 @@ class Worker:
                 self._router,
                 fanout,
                 self._take,
-                self._serve_caller,
+                self._api.serve,
                 loop.call_later,
                 self._accept,
                 row,
             )
-        self._api = ApiServer(
-            plan.app,
-            ApiContext(config, plan.tenants, self._bus, inbox, self._questions, plan.rows, row, self._why_not_ready),
-            loop,
-            plan.tls.management,
-        )
         self._clients = Listener(plan.clients, self._poller, row, self._door.knock, loop.call_later)
         self._management = Listener(plan.management, self._poller, row, self._serve, loop.call_later)
         self._departures = Departures(self._sessions, row, plan.index / plan.workers, loop.call_soon)
@@ -262,9 +262,6 @@ class Worker:
             self._lobby.admit(connection.detach(), address)
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
-        self._serve_caller(connection)
-
-    def _serve_caller(self, connection: socket.socket) -> None:
         self._api.serve(connection)
 
     def _deliver(self, fd: int, arrival: Arrival) -> None:

@@ -40,6 +40,19 @@ def open_channel() -> tuple[socket.socket, socket.socket]:
     return receiving, sending
 
 
+def receive_files(channel: socket.socket, size: int, count: int) -> tuple[bytes, list[int]]:
+    """Return the next packet, of so many bytes at the most, and its descriptors, so many at the most, closed on exec.
+
+    (`socket.recv_fds` of Python 3.11 takes flags and does not pass them on.) Raises OSError as recvmsg does.
+    """
+    packet, ancillary, _, _ = channel.recvmsg(size, socket.CMSG_SPACE(count * 4), socket.MSG_CMSG_CLOEXEC)
+    files = array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            files.frombytes(data[: len(data) - len(data) % files.itemsize])
+    return packet, list(files)
+
+
 class HandOffs:
     """Sends sockets to the other workers and receives theirs.
 
@@ -112,15 +125,9 @@ class HandOffs:
         """Receive a few packets (Handler)."""
         for _ in range(RECEIVE_BUDGET):
             try:
-                packet, ancillary, _, _ = self._receiving.recvmsg(
-                    RECEIVE_BYTES, socket.CMSG_SPACE(PACKET_SOCKETS * 4), socket.MSG_CMSG_CLOEXEC
-                )
+                packet, fds = receive_files(self._receiving, RECEIVE_BYTES, PACKET_SOCKETS)
             except (BlockingIOError, InterruptedError):
                 return
-            fds = array("i")
-            for level, kind, data in ancillary:
-                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
             try:
                 records = _decode(packet)
             except DecodeError:
@@ -152,11 +159,8 @@ class HandOffs:
                 break
             count += 1
         batch = waiting[:count]
-        rights = array("i", [fd for fd, _ in batch])
         try:
-            channel.sendmsg(
-                [_encode([record for _, record in batch])], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-            )
+            socket.send_fds(channel, [_encode([record for _, record in batch])], [fd for fd, _ in batch])
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:
