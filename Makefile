@@ -64,7 +64,7 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml -o requirements/run.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	  pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group fuzz -o requirements/fuzz.txt
 

@@ -1,8 +1,11 @@
+import sys
+
 import pytest
 
 from pushgate.bus import create_bus
 from pushgate.bus.memory import MemoryBus
 from pushgate.bus.nats import NatsBus
+from pushgate.bus.redis import RedisBus
 from pushgate.errors import ConfigError
 
 
@@ -14,17 +17,28 @@ from pushgate.errors import ConfigError
         ("nats://user:secret@a:4222,b:4223,nats://c", NatsBus),
         ("tls://token@nats.example", NatsBus),
         ("nats://[::1]:4222", NatsBus),
+        ("redis://:secret@a:6379,b/2", RedisBus),
+        ("rediss+cluster://user:secret@a,b", RedisBus),
+        ("redis+sentinel://a,b/main", RedisBus),
     ],
 )
 def test_the_scheme_picks_the_backend(url: str, kind: type) -> None:
     assert isinstance(create_bus(url, "prefix"), kind)
 
 
-@pytest.mark.parametrize("url", ["", "nats", "embedded", "redis://u:s3cret@host", "localhost:4222", "NATS://host"])
+@pytest.mark.parametrize("url", ["", "nats", "embedded", "kafka://u:s3cret@host", "localhost:4222", "NATS://host"])
 def test_an_unknown_scheme_is_a_config_error_that_tells_no_secret(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^bus\.url: expected .*memory:, nats:, tls:") as caught:
         create_bus(url)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_backend_whose_extra_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    for name in [name for name in sys.modules if name.startswith(("pushgate.redis", "pushgate.bus.redis"))]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigError, match=r"pip install 'pushgate\[redis\]'"):
+        create_bus("redis://u:s3cret@host")
 
 
 @pytest.mark.parametrize(

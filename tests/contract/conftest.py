@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import uvloop
@@ -11,6 +12,7 @@ from pushgate.bus import Bus, create_bus
 from pushgate.inbox import Inbox, Options, create_inbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
+from tests.fakes.redis import RealRedis
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -18,6 +20,22 @@ InboxMaker = Callable[..., Inbox]
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+class Server(Protocol):
+    """A server that a backend uses."""
+
+    @property
+    def url(self) -> str: ...
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
+    def close(self) -> None: ...
+
+
+SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
 
 
 @pytest.fixture
@@ -28,13 +46,23 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
     server.close()
 
 
-@pytest.fixture(params=["memory", "nats"])
-def new_bus(request: pytest.FixtureRequest) -> BusMaker:
+@pytest.fixture(params=["nats", "redis"])
+def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
+    server = SERVERS[request.param](tmp_path / "data")
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", "nats", "redis"])
+def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker]:
     """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
     if request.param == "memory":
-        return lambda: create_bus("memory:")
-    server: RealNats = request.getfixturevalue("server")
-    return lambda: create_bus(server.url)
+        yield lambda: create_bus("memory:")
+        return
+    server = SERVERS[request.param](tmp_path / "data")
+    yield lambda: create_bus(server.url)
+    server.close()
 
 
 @pytest.fixture(params=["memory", "nats"])

@@ -1,6 +1,6 @@
 """What every bus promises; each test is one promise of pushgate.bus.base.
 
-New backend: a row in BACKENDS, one here in `new_bus`, and for what can die one in `server`.
+New backend: a row in BACKENDS, and its server in SERVERS.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import pytest
 
 from pushgate.bus import Bus, Parcel, create_bus
 from pushgate.errors import BusUnavailable
-from tests.fakes.nats import RealNats
+from tests.contract.conftest import Server
 from tests.fakes.subscriber import Subscriber, until
 
 BusMaker = Callable[[], Bus]
@@ -90,6 +90,14 @@ async def test_only_subscribed_shards_and_everyone_arrive(new_bus: BusMaker) -> 
         assert subscriber.received == [b"1", b"255", b"all"]
 
 
+async def test_no_parcels_are_a_barrier(new_bus: BusMaker) -> None:
+    bus = new_bus()
+    async with running(bus) as subscriber:
+        await asyncio.gather(*(bus.publish([Parcel(number % 256, b"%d" % number)]) for number in range(500)))
+        await bus.publish([])
+        assert len(subscriber.received) == 500
+
+
 async def test_a_bus_that_is_not_running_refuses(new_bus: BusMaker) -> None:
     bus = new_bus()
     assert not bus.connected
@@ -126,10 +134,10 @@ async def test_a_cancelled_caller_does_not_disturb_the_others(new_bus: BusMaker)
 # What follows needs a bus that lives elsewhere.
 
 
-async def test_each_of_several_subscribers_gets_its_shards_and_everyone_in_order(server: RealNats) -> None:
+async def test_each_of_several_subscribers_gets_its_shards_and_everyone_in_order(bus_server: Server) -> None:
     numbers = [b"%d" % number for number in range(1000)]
     shards = [None, 0, 1, 2, 3]
-    publisher, *others = (create_bus(server.url) for _ in range(3))
+    publisher, *others = (create_bus(bus_server.url) for _ in range(3))
     async with running(publisher, []) as own, running(others[0], [0, 2]) as even, running(others[1], [0, 1, 3]) as odd:
         await publisher.publish([Parcel(shards[int(number) % 5], number) for number in numbers])
         for subscriber, wanted in ((own, {0}), (even, {0, 1, 3}), (odd, {0, 1, 2, 4})):
@@ -138,8 +146,8 @@ async def test_each_of_several_subscribers_gets_its_shards_and_everyone_in_order
             assert subscriber.received == expected
 
 
-async def test_prefixes_keep_two_gateways_on_one_bus_apart(server: RealNats) -> None:
-    ours, theirs = create_bus(server.url, "ours"), create_bus(server.url, "theirs")
+async def test_prefixes_keep_two_gateways_on_one_bus_apart(bus_server: Server) -> None:
+    ours, theirs = create_bus(bus_server.url, "ours"), create_bus(bus_server.url, "theirs")
     async with running(ours) as subscriber, running(theirs):
         await theirs.publish([Parcel(None, b"not for us"), Parcel(1, b"nor this")])
         await ours.publish([Parcel(None, b"for us")])
@@ -147,21 +155,21 @@ async def test_prefixes_keep_two_gateways_on_one_bus_apart(server: RealNats) -> 
         assert subscriber.received == [b"for us"]
 
 
-async def test_start_waits_for_a_bus_that_is_not_there_yet(server: RealNats) -> None:
-    server.kill()
-    bus = create_bus(server.url)
+async def test_start_waits_for_a_bus_that_is_not_there_yet(bus_server: Server) -> None:
+    bus_server.kill()
+    bus = create_bus(bus_server.url)
     start = asyncio.create_task(bus.start([0], lambda payload: None, lambda: None))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(start), 0.5)
-    server.start()
+    bus_server.start()
     await asyncio.wait_for(start, 2)
     await bus.publish([Parcel(0, b"")])
     await bus.stop()
 
 
-async def test_stop_ends_a_start_that_waits(server: RealNats) -> None:
-    server.kill()
-    bus = create_bus(server.url)
+async def test_stop_ends_a_start_that_waits(bus_server: Server) -> None:
+    bus_server.kill()
+    bus = create_bus(bus_server.url)
     start = asyncio.create_task(bus.start([0], lambda payload: None, lambda: None))
     await asyncio.sleep(0)
     await asyncio.wait_for(bus.stop(), 1)
@@ -169,12 +177,12 @@ async def test_stop_ends_a_start_that_waits(server: RealNats) -> None:
         await start
 
 
-async def test_a_bus_that_was_killed_refuses_at_once_and_is_back_within_two_seconds(server: RealNats) -> None:
-    bus, other = create_bus(server.url), create_bus(server.url)
+async def test_a_bus_that_was_killed_refuses_at_once_and_is_back_within_two_seconds(bus_server: Server) -> None:
+    bus, other = create_bus(bus_server.url), create_bus(bus_server.url)
     async with running(bus, [1]) as subscriber, running(other, [1]):
         await bus.publish([Parcel(1, b"before")])
         await subscriber.has(1)
-        server.kill()
+        bus_server.kill()
         began = time.monotonic()
         for number in range(50):
             with pytest.raises(BusUnavailable):
@@ -182,7 +190,7 @@ async def test_a_bus_that_was_killed_refuses_at_once_and_is_back_within_two_seco
         assert time.monotonic() - began < 1
         assert not bus.connected
 
-        server.start()
+        bus_server.start()
         await until(lambda: bus.connected and other.connected, 2)
         await other.publish([Parcel(1, b"after"), Parcel(None, b"for all")])
         await subscriber.has(3)
@@ -191,7 +199,7 @@ async def test_a_bus_that_was_killed_refuses_at_once_and_is_back_within_two_seco
         assert bus.reconnects == 1
 
 
-async def test_killed_under_fire_every_caller_is_answered_and_nothing_arrives_twice(server: RealNats) -> None:
+async def test_killed_under_fire_every_caller_is_answered_and_nothing_arrives_twice(bus_server: Server) -> None:
     refused, confirmed = set[bytes](), list[bytes]()
 
     async def call(caller: int) -> None:
@@ -204,13 +212,13 @@ async def test_killed_under_fire_every_caller_is_answered_and_nothing_arrives_tw
                 refused.add(payload)
                 return
 
-    bus = create_bus(server.url)
+    bus = create_bus(bus_server.url)
     async with running(bus) as subscriber:
         calls = [asyncio.create_task(call(caller)) for caller in range(50)]
         await subscriber.has(500)
-        server.kill()
+        bus_server.kill()
         await asyncio.wait_for(asyncio.gather(*calls), 5)
-        server.start()
+        bus_server.start()
         await until(lambda: bus.connected, 2)
         await bus.publish([Parcel(None, b"end")])
         await until(lambda: subscriber.received[-1:] == [b"end"])
@@ -219,10 +227,10 @@ async def test_killed_under_fire_every_caller_is_answered_and_nothing_arrives_tw
         assert set(subscriber.received[:-1]) <= set(confirmed) | refused
 
 
-async def test_a_bus_that_hangs_is_noticed_by_publishers_and_found_again(server: RealNats) -> None:
-    bus = create_bus(server.url)
+async def test_a_bus_that_hangs_is_noticed_by_publishers_and_found_again(bus_server: Server) -> None:
+    bus = create_bus(bus_server.url)
     async with running(bus, [1]) as subscriber:
-        server.freeze()
+        bus_server.freeze()
         began = time.monotonic()
         calls = (bus.publish([Parcel(1, b"may arrive %d" % number)]) for number in range(20))
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -232,7 +240,7 @@ async def test_a_bus_that_hangs_is_noticed_by_publishers_and_found_again(server:
         await until(lambda: not bus.connected, 1)
         with pytest.raises(BusUnavailable):
             await asyncio.wait_for(bus.publish([Parcel(1, b"refused")]), 0.1)
-        server.thaw()
+        bus_server.thaw()
         await until(lambda: bus.connected, 2)
         await bus.publish([Parcel(1, b"after")])
         await until(lambda: subscriber.received[-1:] == [b"after"])
@@ -240,22 +248,22 @@ async def test_a_bus_that_hangs_is_noticed_by_publishers_and_found_again(server:
         assert subscriber.gaps == 1
 
 
-async def test_a_bus_that_hangs_is_noticed_by_those_who_only_listen(server: RealNats) -> None:
-    bus = create_bus(server.url)
+async def test_a_bus_that_hangs_is_noticed_by_those_who_only_listen(bus_server: Server) -> None:
+    bus = create_bus(bus_server.url)
     async with running(bus, [1]) as subscriber:
-        server.freeze()
+        bus_server.freeze()
         await until(lambda: not bus.connected, 6)
-        server.thaw()
+        bus_server.thaw()
         await until(lambda: bus.connected, 2)
         assert subscriber.gaps == 1
 
 
-async def test_a_short_pause_of_the_bus_loses_nothing(server: RealNats) -> None:
-    bus = create_bus(server.url)
+async def test_a_short_pause_of_the_bus_loses_nothing(bus_server: Server) -> None:
+    bus = create_bus(bus_server.url)
     async with running(bus, [1]) as subscriber:
-        server.freeze()
+        bus_server.freeze()
         calls = [asyncio.create_task(bus.publish([Parcel(1, b"%d" % number)])) for number in range(100)]
-        asyncio.get_running_loop().call_later(1, server.thaw)
+        asyncio.get_running_loop().call_later(1, bus_server.thaw)
         await asyncio.gather(*calls)
         await subscriber.has(100)
         assert subscriber.received == [b"%d" % number for number in range(100)]
@@ -263,14 +271,14 @@ async def test_a_short_pause_of_the_bus_loses_nothing(server: RealNats) -> None:
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-async def test_stop_is_prompt_when_the_bus_is_gone(server: RealNats, fault: str) -> None:
-    bus = create_bus(server.url)
+async def test_stop_is_prompt_when_the_bus_is_gone(bus_server: Server, fault: str) -> None:
+    bus = create_bus(bus_server.url)
     async with running(bus, [1]):
-        server.freeze()
+        bus_server.freeze()
         calls = [asyncio.create_task(bus.publish([Parcel(1, bytes(2**20))])) for _ in range(20)]
         await asyncio.sleep(0)
         if fault == "killed":
-            server.kill()
+            bus_server.kill()
         await asyncio.wait_for(bus.stop(), 1.5)
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(result) for result in results} == {BusUnavailable}

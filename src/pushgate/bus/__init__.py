@@ -1,23 +1,37 @@
 """The bus: `create_bus` picks the backend from the scheme of `bus.url`."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 from pushgate.bus.base import Bus, Parcel, Receive
-from pushgate.bus.memory import MemoryBus
-from pushgate.bus.nats import NatsBus
 from pushgate.config import shown_url
 from pushgate.errors import ConfigError
 
 __all__ = ["BACKENDS", "Bus", "Parcel", "Receive", "create_bus"]
 
-BACKENDS: dict[str, Callable[[str, str], Bus]] = {"memory": MemoryBus, "nats": NatsBus, "tls": NatsBus}
+BACKENDS = {
+    "memory": "memory.MemoryBus",
+    "nats": "nats.NatsBus",
+    "tls": "nats.NatsBus",
+    "redis": "redis.RedisBus",
+    "rediss": "redis.RedisBus",
+    "redis+sentinel": "redis.RedisBus",
+    "rediss+sentinel": "redis.RedisBus",
+    "redis+cluster": "redis.RedisBus",
+    "rediss+cluster": "redis.RedisBus",
+}
+"""Where the backend of a scheme is, in this room. Each is imported when it is wanted: some need an extra."""
 
 
 def create_bus(url: str, prefix: str = "pushgate") -> Bus:
     """Return a backend that is not started yet; raises ConfigError when the url is not one that it can use."""
     scheme, colon, _ = url.partition(":")
-    backend = BACKENDS.get(scheme) if colon else None
-    if backend is None:
+    if not colon or scheme not in BACKENDS:
         known = ", ".join(f"{name}:" for name in BACKENDS)
         raise ConfigError(f"bus.url: expected a URL that begins with one of {known}, got {shown_url(url)!r}")
+    module, name = BACKENDS[scheme].split(".")
+    try:
+        backend: Callable[[str, str], Bus] = getattr(import_module(f"pushgate.bus.{module}"), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"bus.url: {scheme} needs the extra: pip install 'pushgate[{module}]' ({error})") from None
     return backend(url, prefix)

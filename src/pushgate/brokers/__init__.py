@@ -1,0 +1,1 @@
+"""What connections to brokers have in common, whatever they speak."""

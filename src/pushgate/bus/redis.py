@@ -1,0 +1,97 @@
+"""The bus over Redis Pub/Sub: channels `<prefix>.live.<shard>` and `<prefix>.live.all`; sharded Pub/Sub in a cluster.
+
+In a cluster all channels of a gateway are in one slot, `{<prefix>}`: the order between a shard and everyone is that of
+one server, and the cluster's other servers are not bothered.
+
+Redis confirms that it has taken a message, and not that subscribers have it. One that does not keep up is cut off
+(`client-output-buffer-limit pubsub`), which is a gap like every other loss of the connection.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from hiredis import ReplyError
+
+from pushgate.brokers.keeper import Keeper
+from pushgate.bus.base import Parcel, Receive
+from pushgate.errors import BusUnavailable, Problem
+from pushgate.messages.shard import SHARDS
+from pushgate.redis.link import Command, RedisLink
+from pushgate.redis.places import Finder, parse_url
+
+LIMIT = 8 * 1024 * 1024
+"""Bytes of the largest payload: a quarter of what Redis lets a subscriber lag before it is cut off."""
+
+
+class RedisBus:
+    """The bus over Redis; see Bus for what it promises, and redis.places for `url`."""
+
+    def __init__(self, url: str, prefix: str = "pushgate") -> None:
+        address = parse_url(url, "bus.url")
+        self._sharded = address.kind == "cluster"
+        name = f"{{{prefix}}}" if self._sharded else prefix
+        self._channels = {shard: f"{name}.live.{shard}" for shard in range(SHARDS)} | {None: f"{name}.live.all"}
+        self._keeper = Keeper(lambda: RedisLink("bus", self._take), Finder(address, name, "bus").open, "bus")
+        self._receive: Receive = _ignore
+        self._up: asyncio.Future[None] | None = None
+        self.reconnects = 0
+
+    async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
+        """See Bus. Tries for ever; what keeps it from connecting is logged. BusUnavailable when stopped meanwhile."""
+        self._receive = receive
+        channels = [self._channels[shard] for shard in (*sorted(shards), None)]
+        up = self._up = asyncio.get_running_loop().create_future()
+
+        async def subscribe(link: RedisLink) -> None:
+            link.tell(("SSUBSCRIBE" if self._sharded else "SUBSCRIBE", *channels))
+            if await link.ask(("PING",)) is None:
+                raise ConnectionError(link.reason)
+            if up.done():
+                self.reconnects += 1
+                on_gap()
+            else:
+                up.set_result(None)
+
+        self._keeper.start(subscribe)
+        try:
+            await up
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def publish(self, parcels: Sequence[Parcel]) -> None:
+        """See Bus; within 2 s. What was called off by cancelling may arrive or not."""
+        link = self._keeper.link
+        if link is None:
+            raise BusUnavailable("the bus is away")
+        command = "SPUBLISH" if self._sharded else "PUBLISH"
+        for parcel in parcels:
+            if len(parcel.payload) > LIMIT:
+                raise Problem("too_large", f"the bus takes {LIMIT} bytes at most, and this is {len(parcel.payload)}")
+        commands: list[Command] = [(command, self._channels[shard], payload) for shard, payload in parcels]
+        # its answer comes behind the messages that were there before: one connection has one order
+        answers = await link.ask(*(commands or [("PING",)]))
+        if answers is None:
+            raise BusUnavailable(link.reason)
+        for answer in answers:
+            if isinstance(answer, ReplyError):
+                link.drop(str(answer))  # a server that takes no messages is not the one any more
+                raise BusUnavailable(str(answer))
+
+    @property
+    def connected(self) -> bool:
+        """Whether the subscriptions hold, as far as is known: a silent server is noticed within 5 s."""
+        return self._keeper.connected
+
+    async def stop(self) -> None:
+        """See Bus; prompt even when the server is gone. It may be called again."""
+        await self._keeper.stop()
+        if self._up is not None and not self._up.done():
+            self._up.set_exception(BusUnavailable("the bus is stopped"))
+
+    def _take(self, _channel: bytes, payload: bytes) -> None:
+        self._receive(payload)
+
+
+def _ignore(_payload: bytes) -> None:
+    """Take what comes before anybody listens."""

@@ -1,0 +1,1 @@
+"""Connections to Redis, for the bus and the inbox."""
