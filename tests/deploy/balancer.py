@@ -1,11 +1,11 @@
 """The load balancers of `deploy/`, as real processes in front of nodes on loopback."""
 
-import shutil
 import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.deploy.tools import find_tool
 from tests.rig.node import RunningNode, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -23,15 +23,13 @@ class Balancer:
             text = text.replace(old, new)
         file = directory / FILES[program]
         file.write_text(text)
-        path = shutil.which(program)
-        assert path, f"{program} is not here: scripts/install-test-tools installs it"
         commands = {
             "nginx": ["-p", str(directory), "-c", str(file), "-e", "stderr", "-g", f"daemon off; pid {directory}/pid;"],
             "haproxy": ["-db", "-f", str(file)],
         }
         self._log = directory / f"{program}.log"
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen([path, *commands[program]], stdout=log, stderr=log)
+            self._process = subprocess.Popen([find_tool(program), *commands[program]], stdout=log, stderr=log)
         try:
             wait_until(self._listens, f"{program} listens")
         except BaseException:

@@ -3,12 +3,12 @@
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.image import build_script, command_of, context_of, read_dockerfile, value_of
+from tests.deploy.tools import run_tool
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = REPOSITORY / "deploy" / "docker" / "Dockerfile"
@@ -43,8 +43,7 @@ echo "it ended well"
 
 
 def test_hadolint_finds_no_fault() -> None:
-    hadolint = Path(sys.executable).with_name("hadolint")
-    done = subprocess.run([hadolint, DOCKERFILE], check=False, capture_output=True, text=True, timeout=60)
+    done = run_tool("hadolint", DOCKERFILE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

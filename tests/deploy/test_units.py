@@ -1,18 +1,12 @@
 """The systemd unit and the kernel settings, judged by systemd and this kernel."""
 
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from tests.deploy.tools import run_tool
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "systemd" / "pushgate.service"
-
-
-def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("systemd-analyze")
-    assert program, "systemd-analyze is not here: scripts/install-test-tools installs it"
-    return subprocess.run([program, *arguments], check=False, capture_output=True, text=True, timeout=60)
 
 
 def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
@@ -20,14 +14,14 @@ def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
     text = UNIT.read_text()
     assert text.count("/opt/pushgate/bin/pushgate") == 1
     unit.write_text(text.replace("/opt/pushgate/bin/pushgate", sys.executable))
-    done = analyze("verify", "--man=no", "--recursive-errors=no", str(unit))
+    done = run_tool("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit))
     assert (done.returncode, done.stderr) == (0, "")
     unit.write_text(unit.read_text().replace("KillMode=mixed", "KillMode=some"))
-    assert "kill mode" in analyze("verify", "--man=no", "--recursive-errors=no", str(unit)).stderr
+    assert "kill mode" in run_tool("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)).stderr
 
 
 def test_the_unit_is_exposed_little() -> None:
-    done = analyze("security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT))
+    done = run_tool("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT))
     assert done.returncode == 0, done.stdout
 
 
