@@ -1,14 +1,18 @@
 """The load balancers of `deploy/`, as real processes in front of nodes on loopback."""
 
+import contextlib
+import json
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.deploy.tools import find_tool
 from tests.rig.node import RunningNode, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+KEYS = {"api_key": "pg_" + "k" * 32, "token_secret": "t" * 48}
 
 
 class Balancer:
@@ -79,3 +83,34 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Front(NamedTuple):
+    """Nodes with the same keys, and a balancer in front of them that they trust."""
+
+    nodes: list[RunningNode]
+    balancer: Balancer
+
+
+@contextlib.contextmanager
+def running_front(directory: Path, program: str, header: str, *changes: tuple[str, str]) -> Iterator[Front]:
+    """Run two nodes that take the client's address in the form `header`, and the balancer."""
+    nodes = []
+    for name in ("one", "two"):
+        (directory / name / "data").mkdir(parents=True)
+        (directory / name / "data" / "keys.json").write_text(json.dumps(KEYS))
+        settings = {
+            "PUSHGATE_CLIENTS_TRUSTED_PROXIES": "127.0.0.1",
+            "PUSHGATE_CLIENTS_PROXY_HEADER": header,
+            "PUSHGATE_NODE_DRAIN": "1",
+        }
+        nodes.append(RunningNode(directory / name, "--workers", "1", **settings))
+    with contextlib.ExitStack() as stack:
+        for node in nodes:
+            stack.callback(node.stop)
+            node.launch()
+        for node in nodes:
+            wait_until(node.is_ready, "the node is ready")
+        balancer = Balancer(program, directory, nodes, *changes)
+        stack.callback(balancer.stop)
+        yield Front(nodes, balancer)

@@ -3,41 +3,41 @@
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.deploy.balancer import Balancer
+from tests.deploy.balancer import Front, running_front
 from tests.rig.client import WsClient
 from tests.rig.node import RunningNode, wait_until
 
 VISITOR = "127.0.0.9"
 """Where clients come from: not the balancer's address."""
 
-Start = Callable[..., Balancer]
 
-in_front = pytest.mark.parametrize(
-    ("nodes", "program", "changes"),
-    [
-        pytest.param("x-forwarded-for", "nginx", [], id="nginx"),
-        pytest.param("proxy-protocol", "haproxy", [], id="haproxy, PROXY 2"),
-        pytest.param("proxy-protocol", "haproxy", [("send-proxy-v2", "send-proxy")], id="haproxy, PROXY 1"),
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("nginx", "x-forwarded-for"), id="nginx"),
+        pytest.param(("haproxy", "proxy-protocol"), id="haproxy, PROXY 2"),
+        pytest.param(("haproxy", "proxy-protocol", ("send-proxy-v2", "send-proxy")), id="haproxy, PROXY 1"),
     ],
-    indirect=["nodes"],
 )
+def running(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Front]:
+    """Each balancer in turn; all tests but the last leave it as it was."""
+    arguments: tuple[Any, ...] = request.param
+    with running_front(tmp_path_factory.mktemp("front"), *arguments) as front:
+        yield front
 
 
 @pytest.fixture
-def balancer(
-    nodes: list[RunningNode], program: str, changes: list[tuple[str, str]], tmp_path: Path
-) -> Iterator[Balancer]:
-    balancer = Balancer(program, tmp_path, nodes, *changes)
-    try:
-        yield balancer
-    finally:
-        balancer.stop()
+def front(running: Front) -> Front:
+    """A balancer and nodes without clients."""
+    wait_until(lambda: not any(map(connections, running.nodes)), "the clients of the test before are gone")
+    return running
 
 
 async def join(port: int, token: str, headers: dict[str, str] | None = None) -> WsClient:
@@ -56,29 +56,31 @@ def connections(node: RunningNode) -> int:
     return int(node.total("connections"))
 
 
-@in_front
-async def test_clients_have_their_own_address_and_not_one_that_they_invent(
-    nodes: list[RunningNode], balancer: Balancer
-) -> None:
+async def test_clients_have_their_own_address_and_not_one_that_they_invent(front: Front) -> None:
+    nodes, balancer = front
     for claim in ({}, {"X-Forwarded-For": "203.0.113.7"}, {"X-Forwarded-For": "203.0.113.7, 127.0.0.1"}):
         await join(balancer.port, nodes[0].token("alice"), claim)
     assert [address for node in nodes for address in addresses_of(node, "alice")] == [VISITOR] * 3
 
 
-@in_front
-async def test_pushes_reach_clients_behind_it_and_theirs_reach_the_node(
-    nodes: list[RunningNode], balancer: Balancer
-) -> None:
-    client = await join(balancer.port, nodes[0].token("alice"))
+async def test_who_comes_to_a_node_past_the_balancer_is_not_believed(front: Front) -> None:
+    node = front.nodes[0]
+    await join(node.clients_port, node.token("bob"), {"X-Forwarded-For": "203.0.113.7"})
+    assert addresses_of(node, "bob") == [VISITOR]
+
+
+async def test_pushes_reach_clients_behind_it_and_theirs_reach_the_node(front: Front) -> None:
+    nodes, balancer = front
+    client = await join(balancer.port, nodes[0].token("carol"))
     client.send({"type": "ping"})
     assert (await client.receive())["type"] == "pong"
     for node in nodes:
-        node.push("alice", "x" * 60_000)
+        node.push("carol", "x" * 60_000)
     assert (await client.receive())["data"] == "x" * 60_000
 
 
-@in_front
-async def test_the_node_with_fewer_connections_gets_the_next(nodes: list[RunningNode], balancer: Balancer) -> None:
+async def test_the_node_with_fewer_connections_gets_the_next(front: Front) -> None:
+    nodes, balancer = front
     clients = [await join(balancer.port, nodes[0].token(f"user-{number}")) for number in range(8)]
     assert [connections(node) for node in nodes] == [4, 4]
     of_first = [number for number in range(8) if addresses_of(nodes[0], f"user-{number}")]
@@ -91,10 +93,19 @@ async def test_the_node_with_fewer_connections_gets_the_next(nodes: list[Running
     assert [connections(node) for node in nodes] == [4, 4]
 
 
-@in_front
-async def test_clients_of_a_node_that_drains_come_back_at_the_other(
-    nodes: list[RunningNode], balancer: Balancer
-) -> None:
+def test_the_api_is_not_there_for_the_public(front: Front) -> None:
+    for path in ("/metrics", "/v1/stats", "/readyz", "/docs"):
+        answer = httpx.get(
+            f"http://127.0.0.1:{front.balancer.port}{path}",
+            headers={"Authorization": f"Bearer {front.nodes[0].key}"},
+            timeout=10,
+        )
+        assert answer.status_code == 404, (path, answer.text)
+
+
+async def test_clients_of_a_node_that_drains_come_back_at_the_other(front: Front) -> None:
+    """The last one of each balancer: it ends a node."""
+    nodes, balancer = front
     clients = [await join(balancer.port, nodes[0].token(f"user-{number}")) for number in range(4)]
     assert [connections(node) for node in nodes] == [2, 2]
     os.kill(nodes[0].pid, signal.SIGTERM)
@@ -109,31 +120,14 @@ async def test_clients_of_a_node_that_drains_come_back_at_the_other(
     assert (sent_away, connections(nodes[1])) == (2, 4)
 
 
-@in_front
-def test_the_api_is_not_there_for_the_public(nodes: list[RunningNode], balancer: Balancer) -> None:
-    for path in ("/metrics", "/v1/stats", "/readyz", "/docs"):
-        answer = httpx.get(
-            f"http://127.0.0.1:{balancer.port}{path}", headers={"Authorization": f"Bearer {nodes[0].key}"}, timeout=10
-        )
-        assert answer.status_code == 404, (path, answer.text)
-
-
-@pytest.mark.parametrize("nodes", ["x-forwarded-for"], indirect=True)
-async def test_who_comes_to_a_node_past_the_balancer_is_not_believed(nodes: list[RunningNode]) -> None:
-    await join(nodes[0].clients_port, nodes[0].token("alice"), {"X-Forwarded-For": "203.0.113.7"})
-    assert addresses_of(nodes[0], "alice") == [VISITOR]
-
-
-@pytest.mark.parametrize(("nodes", "program", "changes"), [("proxy-protocol", "haproxy", [])], indirect=["nodes"])
-async def test_haproxy_leaves_out_a_node_that_is_not_ready_though_it_takes_connections(
-    nodes: list[RunningNode], balancer: Balancer
-) -> None:
-    os.kill(nodes[0].nats_pid, signal.SIGSTOP)
-    try:
-        wait_until(lambda: not nodes[0].answers_ready(), "the first node has lost its bus")
-        wait_until(lambda: "nodes/node-1 is DOWN" in balancer.log(), "HAProxy has noticed")
-        for number in range(3):
-            await join(balancer.port, nodes[1].token(f"user-{number}"))
-        assert connections(nodes[1]) == 3
-    finally:
-        os.kill(nodes[0].nats_pid, signal.SIGCONT)
+async def test_haproxy_leaves_out_a_node_that_is_not_ready_though_it_takes_connections(tmp_path: Path) -> None:
+    with running_front(tmp_path, "haproxy", "proxy-protocol") as (nodes, balancer):
+        os.kill(nodes[0].nats_pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: not nodes[0].answers_ready(), "the first node has lost its bus")
+            wait_until(lambda: "nodes/node-1 is DOWN" in balancer.log(), "HAProxy has noticed")
+            for number in range(3):
+                await join(balancer.port, nodes[1].token(f"user-{number}"))
+            assert connections(nodes[1]) == 3
+        finally:
+            os.kill(nodes[0].nats_pid, signal.SIGCONT)

@@ -222,6 +222,16 @@ def test_prometheus_finds_the_management_ports(tmp_path: Path) -> None:
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
 
 
+@pytest.mark.parametrize(
+    ("replicas", "words"), [(1, "One node is alone"), (2, "Two nodes need both"), (3, "3 nodes are one cluster")]
+)
+def test_who_installs_it_is_told_what_it_is(replicas: int, words: str, tmp_path: Path) -> None:
+    status, said, _ = helm(["install", "gate", "--dry-run=client"], VALUES | {"replicas": replicas}, tmp_path)
+    notes = said.partition("NOTES:")[2]
+    assert (status, words in notes) == (0, True), said
+    assert "ws://gate-pushgate.push.svc:80/ws" in notes
+
+
 def test_the_chart_is_for_this_version() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == pushgate.__version__
