@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests start some hundred processes: what they import is to be compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: help install install-dev run test lint format bench fuzz soak chaos lock clean
@@ -32,9 +34,14 @@ $(VENV)/.fuzz: $(VENV)/.run requirements/fuzz.txt
 run: install  ## install and start a gateway with an embedded NATS, ready to be pushed to
 	@$(BIN)/pushgate run --demo $(ARGS)
 
-test: install-dev  ## install what the tests need and run them (ARGS=… for pytest)
+test: install-dev  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
 	scripts/install-test-tools
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -m "not alone" -n 4 --dist worksteal
+	$(BIN)/python -m pytest -m alone
+endif
 
 lint: install-dev  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
