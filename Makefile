@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format bench fuzz soak chaos lock clean
+.PHONY: help install install-dev run test lint format bench autobahn fuzz soak chaos lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ format: install-dev  ## let ruff format and mend
 
 bench: install  ## measure the three headline loads against a gateway of its own
 	scripts/bench
+
+autobahn: install-dev  ## all of Autobahn's 517 cases; `make test` leaves out the largest messages
+	$(BIN)/python -m tests.wire.autobahn
 
 fuzz: $(VENV)/.fuzz  ## look for bytes that break the readers (SECONDS=60 in all; TARGETS=…)
 	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
