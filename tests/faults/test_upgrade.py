@@ -271,7 +271,10 @@ async def test_what_fails_before_the_first_session_leaves_the_node_as_it_was(
     wait_until(lambda: node.worker_pids == workers, "the workers are as they were, and nobody else is there")
     assert node.answers_ready()
     assert node.push("alice", "still here", qos="reliable").status_code == 202
-    assert (await client.receive())["data"] == "still here"
+    message = await client.receive()
+    assert message["data"] == "still here"
+    client.send({"type": "ack", "offset": message["offset"]})
+    assert await client.is_quiet(), "it was taken"
     fine = await asyncio.to_thread(node.upgrade)
     assert fine.returncode == 0, fine.stderr
     assert node.nats_pid == nats
