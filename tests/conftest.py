@@ -1,3 +1,4 @@
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -6,10 +7,16 @@ from hypothesis import settings
 
 from tests.rig.client import WsClient
 from tests.rig.gateway import Gateway
+from tests.rig.network import leave_network
 
 # How long an example takes says more of who else is on the machine than of the code.
 settings.register_profile("pushgate", deadline=None)
 settings.load_profile("pushgate")
+
+
+def pytest_configure() -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        leave_network()
 
 
 @pytest_asyncio.fixture
