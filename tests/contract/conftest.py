@@ -10,6 +10,7 @@ import uvloop
 
 from pushgate.bus import Bus, create_bus
 from pushgate.inbox import Inbox, Options, create_inbox
+from pushgate.inbox.memory import MemoryInbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
@@ -73,3 +74,10 @@ def new_inbox(request: pytest.FixtureRequest) -> InboxMaker:
         server: RealNats = request.getfixturevalue("server")
         url = server.url
     return lambda **options: create_inbox(url, "pushgate", Rows(1).row(0), Options(**options))
+
+
+@pytest.fixture
+def two_inboxes(new_inbox: InboxMaker) -> tuple[Inbox, Inbox]:
+    """Two processes' inboxes, where one sees what the other stored; with `memory` it is one that both use."""
+    one = new_inbox()
+    return one, one if isinstance(one, MemoryInbox) else new_inbox()

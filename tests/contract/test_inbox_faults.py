@@ -304,6 +304,8 @@ async def test_a_stream_that_is_gone_begins_anew_with_another_epoch(server: Real
         assert inbox.epoch(TENANT) == other.epoch(TENANT) != before
         assert await read_all(inbox, "alice") == payloads
         assert await inbox.load_cursors([phone]) == [None]
+        await inbox.store_cursors({phone: (4, "e")})
+        assert [cursor and cursor.offset for cursor in await other.load_cursors([phone])] == [4], "of 5 nothing is left"
         await inbox.store_cursors({phone: (6, inbox.epoch(TENANT))})
 
 
