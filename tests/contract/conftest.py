@@ -65,11 +65,12 @@ def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker
     server.close()
 
 
-@pytest.fixture(params=["memory", "nats"])
-def new_inbox(request: pytest.FixtureRequest) -> InboxMaker:
+@pytest.fixture(params=["memory", "nats", "redis"])
+def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InboxMaker]:
     """Make an inbox with options; with `memory` each is alone."""
-    url = "memory:"
-    if request.param == "nats":
-        server: RealNats = request.getfixturevalue("server")
-        url = server.url
-    return lambda **options: create_inbox(url, "pushgate", Rows(1).row(0), Options(**options))
+    if request.param == "memory":
+        yield lambda **options: create_inbox("memory:", "pushgate", Rows(1).row(0), Options(**options))
+        return
+    server = SERVERS[request.param](tmp_path / "data")
+    yield lambda **options: create_inbox(server.url, "pushgate", Rows(1).row(0), Options(**options))
+    server.close()

@@ -1,0 +1,147 @@
+"""Writing to Redis until it is answered, for as long as somebody waits.
+
+There is no group to form here: what callers hand in within one turn of the loop goes out as one write, and Redis syncs
+its file once for all that it has read.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from hiredis import ReplyError
+
+from pushgate.brokers.keeper import Keeper
+from pushgate.errors import InboxUnavailable
+from pushgate.inbox.base import Appended, Draft, Limits, Outcome, Refused, Unknown
+from pushgate.inbox.redis_entry import pack_draft
+from pushgate.inbox.redis_scripts import APPEND
+from pushgate.inbox.redis_server import InboxLink, judge
+from pushgate.metrics.catalogue import INBOX_BATCH, INBOX_RETRIES
+from pushgate.metrics.rows import Row, observe
+from pushgate.redis.link import Command
+
+PATIENCE, RESIGNED = 10.0, 1.0
+"""Seconds that a call is tried, and while the server takes nothing."""
+PAUSE = 0.1
+"""Seconds between two tries."""
+TOGETHER, TOGETHER_BYTES = 200, 1024 * 1024
+"""Entries that one script appends, and their bytes, give or take one: while it runs Redis does nothing else."""
+PARKED = 64 * 1024 * 1024
+"""Bytes that may wait for a server; what comes then is not taken on."""
+LIMIT = 8 * 1024 * 1024
+"""Bytes of an entry that is too large, with its names: what is longer keeps Redis, and all others, waiting."""
+
+NO_MORE = "the inbox is stopped"
+
+_VERDICTS = {
+    b"inbox_full": Refused("inbox_full", "the tenant's inbox has as many bytes as it may have"),
+    b"user_full": Refused("user_full", "the log has as many entries as it may have"),
+}
+
+
+class Writer:
+    """Writes over the connection that a keeper keeps."""
+
+    def __init__(self, keeper: Keeper[InboxLink], window: int, row: Row) -> None:
+        """`window` is how many seconds ids are remembered."""
+        self._keeper = keeper
+        self._window = 1000 * window
+        self._row = row
+        self._parked = 0
+        self._stopped = False
+        self.resigned = False
+        """Whether a call was tried in vain for all of PATIENCE, and none succeeded since."""
+
+    async def append(self, key: str, limits: Limits, drafts: Sequence[Draft]) -> list[Outcome]:
+        """Return what becomes of drafts of the tenant with this key, in order; see Inbox."""
+        outcomes: list[Outcome] = []
+        deadline = self.deadline()
+        for some in _parts(drafts):
+            arguments = [part for draft in some for part in pack_draft(draft)]
+            size = sum(len(draft.payload) for draft in some)
+            if size > LIMIT - 2048:  # then it is one alone
+                outcomes.append(Refused("too_large", f"the inbox takes {LIMIT} bytes at most"))
+                continue
+            observe(self._row, INBOX_BATCH, len(some))
+            command = APPEND.call(key, self._window, limits.max_bytes, limits.max_entries, *arguments)
+            try:
+                said, doubtful = await self.write(command, size, deadline)
+            except InboxUnavailable as error:
+                # those behind are not tried: each log has the order of its call
+                return outcomes + [Unknown(str(error))] * (len(drafts) - len(outcomes))
+            outcomes += [_outcome(each, doubtful) for each in said]
+        return outcomes
+
+    def deadline(self) -> float:
+        """Return until when a call that begins now is tried."""
+        return asyncio.get_running_loop().time() + (RESIGNED if self.resigned else PATIENCE)
+
+    async def write(self, command: Command, size: int, deadline: float) -> tuple[list[object], bool]:
+        """Return what the server answers, and whether it may have done it once before. Raises InboxUnavailable after
+        the deadline; awaits plain futures only."""
+        if self._parked + size > PARKED:
+            raise InboxUnavailable("the inbox does not keep up")
+        self._parked += size
+        try:
+            return await self._try(command, deadline)
+        finally:
+            self._parked -= size
+
+    async def prod(self, key: str) -> None:
+        """See whether the server takes entries of some tenant, when it took nothing."""
+        if self.resigned:
+            try:
+                await self.write(APPEND.call(key, self._window, 0, 0), 0, 0)
+            except InboxUnavailable:
+                pass  # it stays as it is
+
+    def stop(self) -> None:
+        """Try nothing any more; whoever waits is told so within PAUSE once the connection is lost."""
+        self._stopped = True
+
+    async def _try(self, command: Command, deadline: float) -> tuple[list[object], bool]:
+        loop = asyncio.get_running_loop()
+        reason, doubtful = "the inbox is away", False
+        while not self._stopped:
+            link = self._keeper.link
+            if link is not None:
+                answers = await link.ask(command)
+                if answers is None:
+                    doubtful, reason = True, link.reason
+                elif isinstance(answers[0], ReplyError):
+                    reason = str(answers[0])
+                    judge(link, reason)
+                elif answers[0] == b"gone":
+                    reason = "the inbox was wiped"
+                    link.drop(reason)  # the next one begins with opening all tenants
+                else:
+                    self.resigned = False
+                    return answers[0], doubtful
+                self._row[INBOX_RETRIES] += 1
+            if loop.time() >= deadline:
+                self.resigned = True
+                raise InboxUnavailable(reason)
+            await asyncio.sleep(PAUSE)
+        raise InboxUnavailable(NO_MORE)
+
+
+def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
+    """Cut drafts into what one script appends."""
+    some: list[Draft] = []
+    size = 0
+    for draft in drafts:
+        if some and (len(some) == TOGETHER or size + len(draft.payload) > TOGETHER_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(draft)
+        size += len(draft.payload)
+    if some:
+        yield some
+
+
+def _outcome(said: object, doubtful: bool) -> Outcome:
+    """Return an outcome from what APPEND says of one entry."""
+    if isinstance(said, int):
+        # after an unanswered attempt a duplicate is most likely our own
+        return Appended(abs(said), said < 0 and not doubtful)
+    assert isinstance(said, bytes)
+    return _VERDICTS[said]
