@@ -110,10 +110,23 @@ def test_how_many_copies_there_are(nodes: int, given: int, copies: int | None) -
 
 
 def test_a_cluster_is_of_embedded_servers_that_sync() -> None:
-    with pytest.raises(ConfigError, match=r"cluster\.nodes: expected none with another bus"):
+    with pytest.raises(ConfigError, match=r"cluster\.nodes: expected none where neither bus nor inbox"):
         member_of(structs.replace(configured(), bus=BusConfig("nats://somewhere")))
     with pytest.raises(ConfigError, match=r"inbox\.sync: expected `always` in a cluster"):
         member_of(structs.replace(configured(), inbox=InboxConfig(sync="interval")))
+
+
+def test_it_may_keep_the_inbox_of_nodes_with_another_bus() -> None:
+    elsewhere = structs.replace(configured(), bus=BusConfig("redis://somewhere"), inbox=InboxConfig("embedded"))
+    assert member(elsewhere).size == 3
+    assert replicas_of(elsewhere) == 3
+    assert not any("keeps reliable messages for itself" in doubt for doubt in doubts(elsewhere))
+
+
+def test_an_inbox_that_is_not_shared_is_doubted_where_the_bus_may_be() -> None:
+    config = Config(bus=BusConfig("redis://somewhere"), inbox=InboxConfig("embedded"))
+    assert any("keeps reliable messages for itself" in doubt for doubt in doubts(config))
+    assert not doubts(Config())
 
 
 def test_two_nodes_and_the_clear_are_doubted(tmp_path: Path) -> None:

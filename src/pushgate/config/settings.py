@@ -170,13 +170,15 @@ class ClusterConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class InboxConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[inbox]`: what keeps reliable messages, and how far each device has got.
 
-    `url`: `bus` (the same as `bus.url`; NATS needs JetStream there), another one as for the bus, or `none`: then there
-    are no reliable pushes. `sync` is when the embedded server answers for a message: `always` once it is on the disk,
-    so that it survives a power failure; `interval` once the system has it, which survives the death of any process,
-    and the disk has it within two minutes. (Another server has a setting of its own; in a cluster of
-    embedded ones it is `always`.) `replicas` is how many servers of a cluster keep a copy; 0 means three, or as many
-    as `cluster.nodes` has, and one where it has none. For `duplicate_window` seconds the id of a reliable push is
-    remembered, for `cursor_days` the place of a device that does not come back.
+    `url`: `bus` (the same as `bus.url`, where that can keep messages, else `embedded`), `embedded` (a nats-server
+    of this node's own), another URL of NATS (with JetStream), or `none`: then there are no reliable pushes. All
+    nodes of a bus need the same inbox: an embedded one is this node's alone without `[cluster]`. `sync` is when the
+    embedded server answers for a message: `always` once it is on the disk, so that it survives a power failure;
+    `interval` once the system has it, which survives the death of any process, and the disk has it within two
+    minutes. (Another server has a setting of its own; in a cluster of embedded ones it is `always`.) `replicas` is
+    how many servers of a cluster keep a copy; 0 means three, or as many as `cluster.nodes` has, and one where it
+    has none. For `duplicate_window` seconds the id of a reliable push is remembered, for `cursor_days` the place of
+    a device that does not come back.
 
     The rest holds for each tenant that has no limit of its own: `max_bytes` of all its messages with what is kept
     beside them (0: as much as the server has for all), `max_messages` in one log, a user's or everyone's, without

@@ -11,16 +11,17 @@ from pushgate.inbox import create_inbox
 from pushgate.messages.shard import SHARDS
 from pushgate.metrics.rows import Rows
 from pushgate.node.cluster import Member, doubts, member_of
-from pushgate.node.devices import NONE, inbox_url, options_of
+from pushgate.node.devices import options_of
 from pushgate.node.nats_program import find_nats_server
+from pushgate.node.servers import EMBEDDED, NONE, Servers, servers_of
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants
 
 
 class Checked(NamedTuple):
-    """What the checks found out: `nats_server` is the program of an embedded bus, else empty, and `member` its part in
-    a cluster.
+    """What the checks found out: `nats_server` is the program of an embedded server, else empty, and `member` its part
+    in a cluster.
 
     `warnings` say what is allowed and hardly meant.
     """
@@ -28,6 +29,7 @@ class Checked(NamedTuple):
     workers: int
     tenants: Tenants
     terms: Terms
+    servers: Servers
     nats_server: str
     member: Member | None
     certificates: Certificates
@@ -40,15 +42,16 @@ def check_config(config: Config) -> Checked:
     Raises ConfigError that names the setting, or StartError for what is missing.
     """
     workers = config.node.workers or len(os.sched_getaffinity(0))
-    if config.bus.url.startswith("memory:") and workers != 1:
-        raise ConfigError(f"node.workers: expected 1 with the bus `memory:`, got {workers}")
-    nats_server = ""
-    if config.bus.url == "embedded":
-        nats_server = find_nats_server(config.bus.nats_server)
-    else:
-        create_bus(config.bus.url, config.bus.prefix)
+    servers = servers_of(config)
+    for name, url in servers._asdict().items():
+        if url.startswith("memory:") and workers != 1:
+            raise ConfigError(f"node.workers: expected 1 with the {name} `memory:`, got {workers}")
+    if servers.bus != EMBEDDED:
+        create_bus(servers.bus, config.bus.prefix)
+    if servers.inbox not in (EMBEDDED, NONE):
+        create_inbox(servers.inbox, config.bus.prefix, Rows(1).row(0), options_of(config, ""))
+    nats_server = find_nats_server(config.bus.nats_server) if EMBEDDED in servers else ""
     member = member_of(config)
-    _check_inbox(config, workers)
     certificates = read_certificates(config)
     warnings = certificates.doubts(time.time()) + doubts(config)
     if SHARDS % workers:
@@ -58,19 +61,7 @@ def check_config(config: Config) -> Checked:
     if not config.tenants:
         warnings.append("no tenant is configured: nobody can connect or push")
     terms = Terms(config.clients, config.limits)
-    return Checked(workers, Tenants(config.tenants), terms, nats_server, member, certificates, warnings)
-
-
-def _check_inbox(config: Config, workers: int) -> None:
-    """Check where the inbox is to be. Raises ConfigError."""
-    url = inbox_url(config, config.bus.url)
-    if url in ("embedded", NONE):
-        if config.inbox.url == "embedded":
-            raise ConfigError("inbox.url: expected `bus`, `none` or the URL of a server, got 'embedded'")
-        return
-    if url.startswith("memory:") and workers != 1:
-        raise ConfigError(f"node.workers: expected 1 with the inbox `memory:`, got {workers}")
-    create_inbox(url, config.bus.prefix, Rows(1).row(0), options_of(config, ""))
+    return Checked(workers, Tenants(config.tenants), terms, servers, nats_server, member, certificates, warnings)
 
 
 def demo_tenant(config: Config) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 
 from pushgate.config import ClusterConfig, Config
 from pushgate.errors import ConfigError
+from pushgate.node.servers import EMBEDDED, servers_of
 
 PORT = 6222
 """The port of an address that names none."""
@@ -39,8 +40,8 @@ def member_of(config: Config) -> Member | None:
     cluster = config.cluster
     if not cluster.nodes:
         return None
-    if config.bus.url != "embedded":
-        raise ConfigError("cluster.nodes: expected none with another bus than `embedded`, which has its own")
+    if EMBEDDED not in servers_of(config):
+        raise ConfigError("cluster.nodes: expected none where neither bus nor inbox is `embedded`")
     if config.inbox.sync != "always":
         raise ConfigError("inbox.sync: expected `always` in a cluster: it counts on what a server has answered for")
     places = [_parse(text, f"cluster.nodes[{index}]") for index, text in enumerate(cluster.nodes)]
@@ -70,6 +71,12 @@ def doubts(config: Config) -> list[str]:
     """Return what is allowed in a cluster, and hardly meant."""
     nodes = len(config.cluster.nodes)
     found = []
+    bus, inbox = servers_of(config)
+    if inbox == EMBEDDED != bus and not nodes and not bus.startswith("memory:"):
+        found.append(
+            "this node keeps reliable messages for itself: where others share its bus, they need one inbox, by"
+            " `inbox.url` or `cluster.nodes`"
+        )
     if nodes == 2:
         found.append(
             "a cluster of two nodes has no quorum without either of them: reliable pushes need both; three survive the"

@@ -14,27 +14,26 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS
 from pushgate.metrics.rows import Row
 from pushgate.node.opening import Opening
+from pushgate.node.servers import EMBEDDED, servers_of
 from pushgate.sessions.anteroom import Anteroom
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.poller import Poller
 
-NONE = "none"
-"""What `inbox.url` is on a node that keeps no reliable messages."""
 COPIES = 3
 """Copies in a cluster of embedded servers that is large enough: one server may die, and nothing is lost or stands."""
 
 _log = get_logger("inbox")
 
 
-def inbox_url(config: Config, bus_url: str) -> str:
-    """Return where the inbox is, when the bus is at `bus_url`."""
-    return bus_url if config.inbox.url == "bus" else config.inbox.url
+def members_of(config: Config) -> int:
+    """Return how many servers the cluster has that keeps the inbox; 0 where that is no cluster of embedded ones."""
+    return len(config.cluster.nodes) if servers_of(config).inbox == EMBEDDED else 0
 
 
 def replicas_of(config: Config) -> int:
     """Return how many servers keep a copy of what the inbox has."""
-    return config.inbox.replicas or max(1, min(COPIES, len(config.cluster.nodes)))
+    return config.inbox.replicas or max(1, min(COPIES, members_of(config)))
 
 
 def options_of(config: Config, lineage: str) -> Options:
@@ -69,7 +68,7 @@ class Devices:
         """`node_row` is the supervisor's, which knows the embedded server's cluster."""
         self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config, lineage))
         self._config = config.inbox
-        self._cluster = config.cluster
+        self._members = members_of(config)
         self._node_row = node_row
         self._opening = Opening(self.inbox.open)
         self._loop = loop
@@ -100,9 +99,8 @@ class Devices:
         """Return why reliable pushes would fail now, as far as is known; nothing where they would not."""
         if not self.inbox.connected:
             return ["the inbox is away"]
-        size = len(self._cluster.nodes)
-        if size and not self._node_row[CLUSTER_LEADER]:
-            return [f"the inbox has no quorum: {self._node_row[CLUSTER_SERVERS]} of {size} servers"]
+        if self._members and not self._node_row[CLUSTER_LEADER]:
+            return [f"the inbox has no quorum: {self._node_row[CLUSTER_SERVERS]} of {self._members} servers"]
         if self.inbox.stalled:
             return ["the inbox takes nothing"]
         return [f"the inbox is not open: {self._opening.trouble}"] if self._opening.trouble else []

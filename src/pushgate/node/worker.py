@@ -30,13 +30,15 @@ from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, REFUSED
+from pushgate.metrics.generations import OtherRows
 from pushgate.metrics.rows import Rows
 from pushgate.node import control as words
 from pushgate.node.control import Channels, Said, hear, say
 from pushgate.node.departures import Departures
-from pushgate.node.devices import NONE, Devices, inbox_url
+from pushgate.node.devices import Devices
 from pushgate.node.giving import Giving
 from pushgate.node.reload import read_settings
+from pushgate.node.servers import NONE, Servers
 from pushgate.node.taking import Predecessor, Taking
 from pushgate.node.vitals import Vitals
 from pushgate.sessions.admission import Admission
@@ -78,7 +80,7 @@ class WorkerPlan:
     workers: int
     node: Node
     config: Config
-    bus_url: str
+    servers: Servers
     lineage: str
     rows: Rows
     app: Litestar
@@ -124,12 +126,12 @@ class Worker:
         self._tls = TlsClients(self._poller, plan.tls.clients, patience, addresses, row, self._lobby.admit)
         self._door = Door(self._poller, plan.terms, admission, plan.tls.clients, patience, row, self._let_in)
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
-        self._bus = create_bus(plan.bus_url, config.bus.prefix)
+        self._bus = create_bus(plan.servers.bus, config.bus.prefix)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
         replace = Replacing(self._sessions).replace
         self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row, replace)
         self._sessions.on_device = self._questions.tell_taken
-        url, node_row = inbox_url(config, plan.bus_url), plan.rows.row(plan.workers)
+        url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
         self._devices = (
             Devices(url, config, plan.lineage, self._poller, self._sessions, self._welcome, row, node_row, loop)
             if url != NONE
@@ -329,6 +331,7 @@ class Worker:
                 say(self._control, words.NOTED, self._giving.note())
             case words.FORGET:
                 self._giving.forget()
+                self._plan.rows.successor = None
                 self._clients.start()
                 self._management.start()
             case words.HAND_OVER:
@@ -345,10 +348,23 @@ class Worker:
         """Let nobody in any more, and hand all sessions over once every channel is here."""
         channels = self._given.gather(said)
         if channels is not None:
+            self._count_with(self._given.rows)
             self._given = Channels()
             self._clients.stop()
             self._management.stop()
             self._giving.give(channels, lambda: say(self._control, words.GIVEN))
+
+    def _count_with(self, rows: tuple[int, bytes] | None) -> None:
+        """Whoever asks this worker from now on is told what the new generation counts, too."""
+        if rows is None:
+            return
+        file, description = rows
+        try:
+            self._plan.rows.successor = OtherRows(file, description, self._plan.tenants.numbers)
+        except (OSError, ValueError) as error:
+            self._log.warning("the new generation's counters cannot be added to ours", reason=str(error))
+        finally:
+            os.close(file)
 
     def _reload(self, file: int) -> None:
         """Take on settings that the supervisor has checked."""
