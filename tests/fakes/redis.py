@@ -12,6 +12,8 @@ import pytest
 
 from tests.fakes.nats import free_ports, freeze
 
+SAFE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+
 
 def redis_program() -> str:
     """Return the path of redis-server; where there is none CI fails, and a user's machine skips the test."""
@@ -25,7 +27,7 @@ def redis_program() -> str:
 
 
 class RealRedis:
-    """A redis-server in a directory of its own; it comes back on the same port, with what it had on the disk."""
+    """A redis-server in a directory of its own; it comes back on the same port, with all that it had answered."""
 
     def __init__(self, path: Path, *options: str, port: int = 0) -> None:
         self.program = redis_program()
@@ -45,7 +47,7 @@ class RealRedis:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._options]
+        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", *SAFE, *self._options]
         with (self._path / "log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self._path, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + 10
@@ -67,6 +69,11 @@ class RealRedis:
         """Kill it with kill -9 and wait until it is gone."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+
+    def wipe(self) -> None:
+        """Kill it, and remove what it has stored."""
+        self.kill()
+        shutil.rmtree(self._path / "appendonlydir")
 
     def freeze(self) -> None:
         freeze(self.pid)
