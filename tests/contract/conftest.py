@@ -32,6 +32,7 @@ class Server(Protocol):
     def kill(self) -> None: ...
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
+    def wipe(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -49,6 +50,14 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
 @pytest.fixture(params=["nats", "redis"])
 def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
+    server = SERVERS[request.param](tmp_path / "data")
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["nats", "redis"])
+def inbox_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """An inbox that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
     server = SERVERS[request.param](tmp_path / "data")
     yield server
     server.close()

@@ -155,7 +155,7 @@ class RedisInbox:
                     for part in (cursor_key(device), device.device, offset, epoch)
                 ]
                 command = STORE.call(root_key(self._prefix), self._options.cursor_ttl, *arguments)
-                await self._writer.write(command, 0, deadline)
+                await self._writer.write(command, deadline)
 
     def places(self) -> dict[str, FollowedTo]:
         """See Inbox."""

@@ -27,8 +27,8 @@ TOGETHER, TOGETHER_BYTES = 200, 1024 * 1024
 """Entries that one script appends, and their bytes, give or take one: while it runs Redis does nothing else."""
 PARKED = 64 * 1024 * 1024
 """Bytes that may wait for a server; what comes then is not taken on."""
-LIMIT = 8 * 1024 * 1024
-"""Bytes of an entry that is too large, with its names: what is longer keeps Redis, and all others, waiting."""
+LARGEST = 8 * 1024 * 1024 - 1024
+"""Bytes of a payload: what is longer keeps Redis, and all others, waiting."""
 
 NO_MORE = "the inbox is stopped"
 
@@ -53,18 +53,27 @@ class Writer:
 
     async def append(self, key: str, limits: Limits, drafts: Sequence[Draft]) -> list[Outcome]:
         """Return what becomes of drafts of the tenant with this key, in order; see Inbox."""
+        size = sum(len(draft.payload) for draft in drafts)
+        if self._parked + size > PARKED:
+            return [Unknown("the inbox does not keep up")] * len(drafts)
+        self._parked += size
+        try:
+            return await self._append(key, limits, drafts)
+        finally:
+            self._parked -= size
+
+    async def _append(self, key: str, limits: Limits, drafts: Sequence[Draft]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         deadline = self.deadline()
         for some in _parts(drafts):
-            arguments = [part for draft in some for part in pack_draft(draft)]
-            size = sum(len(draft.payload) for draft in some)
-            if size > LIMIT - 2048:  # then it is one alone
-                outcomes.append(Refused("too_large", f"the inbox takes {LIMIT} bytes at most"))
+            if len(some[0].payload) > LARGEST:  # then it is one alone
+                outcomes.append(Refused("too_large", f"the inbox takes {LARGEST} bytes at most"))
                 continue
             observe(self._row, INBOX_BATCH, len(some))
+            arguments = [part for draft in some for part in pack_draft(draft)]
             command = APPEND.call(key, self._window, limits.max_bytes, limits.max_entries, *arguments)
             try:
-                said, doubtful = await self.write(command, size, deadline)
+                said, doubtful = await self.write(command, deadline)
             except InboxUnavailable as error:
                 # those behind are not tried: each log has the order of its call
                 return outcomes + [Unknown(str(error))] * (len(drafts) - len(outcomes))
@@ -75,30 +84,9 @@ class Writer:
         """Return until when a call that begins now is tried."""
         return asyncio.get_running_loop().time() + (RESIGNED if self.resigned else PATIENCE)
 
-    async def write(self, command: Command, size: int, deadline: float) -> tuple[list[object], bool]:
+    async def write(self, command: Command, deadline: float) -> tuple[list[object], bool]:
         """Return what the server answers, and whether it may have done it once before. Raises InboxUnavailable after
         the deadline; awaits plain futures only."""
-        if self._parked + size > PARKED:
-            raise InboxUnavailable("the inbox does not keep up")
-        self._parked += size
-        try:
-            return await self._try(command, deadline)
-        finally:
-            self._parked -= size
-
-    async def prod(self, key: str) -> None:
-        """See whether the server takes entries of some tenant, when it took nothing."""
-        if self.resigned:
-            try:
-                await self.write(APPEND.call(key, self._window, 0, 0), 0, 0)
-            except InboxUnavailable:
-                pass  # it stays as it is
-
-    def stop(self) -> None:
-        """Try nothing any more; whoever waits is told so within PAUSE once the connection is lost."""
-        self._stopped = True
-
-    async def _try(self, command: Command, deadline: float) -> tuple[list[object], bool]:
         loop = asyncio.get_running_loop()
         reason, doubtful = "the inbox is away", False
         while not self._stopped:
@@ -122,6 +110,18 @@ class Writer:
                 raise InboxUnavailable(reason)
             await asyncio.sleep(PAUSE)
         raise InboxUnavailable(NO_MORE)
+
+    async def prod(self, key: str) -> None:
+        """See whether the server takes entries of some tenant, when it took nothing."""
+        if self.resigned:
+            try:
+                await self.write(APPEND.call(key, self._window, 0, 0), 0)
+            except InboxUnavailable:
+                pass  # it stays as it is
+
+    def stop(self) -> None:
+        """Try nothing any more; whoever waits is told so within PAUSE once the connection is lost."""
+        self._stopped = True
 
 
 def _parts(drafts: Sequence[Draft]) -> Iterator[list[Draft]]:
