@@ -37,6 +37,10 @@ from tests.fakes.nats import PlainNats, RealNats
 from tests.fakes.subscriber import until
 
 
+slow = pytest.mark.asyncio(loop_factories=["uvloop"])
+"""On the loop of workers alone, for the time that it takes."""
+
+
 def make(server: RealNats, prefix: str = "pushgate") -> NatsInbox:
     inbox = create_inbox(server.url, prefix, Rows(1).row(0), Options())
     assert isinstance(inbox, NatsInbox)
@@ -137,6 +141,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_follow, "SILENCE", 6)
 
 
+@slow
 async def test_killed_again_and_again_under_fire_nothing_is_lost_and_nothing_twice(inbox_server: Server) -> None:
     inbox = make_any(inbox_server)
     async with following(inbox) as follower:
@@ -151,6 +156,7 @@ async def test_killed_again_and_again_under_fire_nothing_is_lost_and_nothing_twi
         assert load.unknown == set(), "within the ten seconds of a call it was back"
 
 
+@slow
 @pytest.mark.usefixtures("impatient")
 async def test_what_is_unknown_can_be_repeated(inbox_server: Server) -> None:
     inbox = make_any(inbox_server)
@@ -168,6 +174,7 @@ async def test_what_is_unknown_can_be_repeated(inbox_server: Server) -> None:
         assert load.unknown <= set(follower.payloads)
 
 
+@slow
 async def test_a_server_that_stands_still_for_five_seconds_costs_nothing_but_time(inbox_server: Server) -> None:
     inbox = make_any(inbox_server)
     async with following(inbox) as follower:
@@ -184,6 +191,7 @@ async def test_a_server_that_stands_still_for_five_seconds_costs_nothing_but_tim
         assert load.unknown == set()
 
 
+@slow
 @pytest.mark.usefixtures("impatient")
 async def test_while_the_server_is_away_an_append_is_tried_for_ten_seconds(inbox_server: Server) -> None:
     inbox = make_any(inbox_server)
@@ -204,6 +212,7 @@ async def test_while_the_server_is_away_an_append_is_tried_for_ten_seconds(inbox
                 await call
 
 
+@slow
 @pytest.mark.usefixtures("impatient")
 async def test_more_than_can_wait_is_not_taken_on(inbox_server: Server) -> None:
     inbox = make_any(inbox_server)

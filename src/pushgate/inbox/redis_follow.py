@@ -19,7 +19,7 @@ from pushgate.redis.link import Command
 
 BLOCK = 1000
 """Milliseconds that Redis waits for a tick before it answers: less than the link's patience."""
-COUNT = 100
+COUNT = 250
 """Ticks of a tenant, or entries, that are read at once."""
 CHECK = 1.0
 """Seconds after which the epochs are looked at, should nothing else do so."""
@@ -105,32 +105,44 @@ class Follower:
                 await self._compare(link, tenant, epoch)
 
     async def _take(self, link: InboxLink, tenant: str, ticks: Sequence[Tick]) -> None:
-        """Bring the entries of ticks, those between the last ones and these too."""
-        place = self.places[tenant]
+        """Bring the entries of ticks, and before that those whose ticks are gone."""
         offsets = [int(identity[:-2]) for identity, _ in ticks]
-        entries = f"{self._key_of(tenant)}:entries"
-        commands: list[Command]
-        if offsets[0] == place.offset + 1:
-            ours = [
-                offset
-                for offset, (_, (_, uid)) in zip(offsets, ticks, strict=True)
-                if self._is_ours(tenant, uid.decode())
-            ]
-            commands = [("ZRANGE", entries, offset, offset, "BYSCORE") for offset in ours]
-            up_to = offsets[-1]
-        else:
-            _log.info("entries are read where ticks lack", tenant=tenant, after=place.offset, up_to=offsets[0] - 1)
-            up_to = offsets[0] - 1
-            commands = [("ZRANGE", entries, f"({place.offset}", up_to, "BYSCORE", "LIMIT", 0, COUNT)]
+        if offsets[0] > self.places[tenant].offset + 1 and not await self._fill(link, tenant, offsets[0] - 1):
+            return
+        entries = self._entries(tenant)
+        commands: list[Command] = [
+            ("ZRANGE", entries, offset, offset, "BYSCORE")
+            for offset, (_, (_, uid)) in zip(offsets, ticks, strict=True)
+            if self._is_ours(tenant, uid.decode())
+        ]
         if commands:
-            *found, epoch = await ask(link, *commands, self._ask_epoch(tenant))
-            if not await self._compare(link, tenant, epoch):
+            found = await self._fetch(link, tenant, *commands)
+            if found is None:
                 return
-            members = [member for some in found if isinstance(some, list) for member in some]
-            if offsets[0] > up_to and len(members) == COUNT:
-                up_to = unpack_entry(tenant, members[-1]).offset
-            self._bring(tenant, members)
-        self.places[tenant] = FollowedTo(up_to, place.epoch)
+            self._bring(tenant, found)
+        self._move(tenant, offsets[-1])
+
+    async def _fill(self, link: InboxLink, tenant: str, up_to: int) -> bool:
+        """Bring the entries up to an offset; returns False when the tenant has another epoch by now."""
+        _log.info("entries are read whose ticks are gone", tenant=tenant, after=self.places[tenant].offset, up_to=up_to)
+        while (after := self.places[tenant].offset) < up_to:
+            page = ("ZRANGE", self._entries(tenant), f"({after}", up_to, "BYSCORE", "LIMIT", 0, COUNT)
+            found = await self._fetch(link, tenant, page)
+            if found is None:
+                return False
+            self._bring(tenant, found)
+            self._move(tenant, up_to if len(found) < COUNT else unpack_entry(tenant, found[-1]).offset)
+        return True
+
+    async def _fetch(self, link: InboxLink, tenant: str, *commands: Command) -> list[bytes] | None:
+        """Return the entries that commands find, None when the tenant has another epoch by now."""
+        *found, epoch = await ask(link, *commands, self._ask_epoch(tenant))
+        if not await self._compare(link, tenant, epoch):
+            return None
+        return [member for some in found if isinstance(some, list) for member in some]
+
+    def _move(self, tenant: str, offset: int) -> None:
+        self.places[tenant] = self.places[tenant]._replace(offset=offset)
 
     def _bring(self, tenant: str, members: Iterable[bytes]) -> None:
         for member in members:
@@ -140,6 +152,9 @@ class Follower:
 
     def _is_ours(self, tenant: str, uid: str) -> bool:
         return uid == EVERYONE or shard_of(tenant, uid) in self._shards
+
+    def _entries(self, tenant: str) -> str:
+        return f"{self._key_of(tenant)}:entries"
 
     def _ask_epoch(self, tenant: str) -> Command:
         return ("HGET", self._key_of(tenant), "epoch")

@@ -38,6 +38,10 @@ _VERDICTS = {
 }
 
 
+class _Full(Exception):
+    """The server has no memory for more, and has not done what it was asked for."""
+
+
 class Writer:
     """Writes over the connection that a keeper keeps."""
 
@@ -74,6 +78,9 @@ class Writer:
             command = APPEND.call(key, self._window, limits.max_bytes, limits.max_entries, *arguments)
             try:
                 said, doubtful = await self.write(command, deadline)
+            except _Full as error:
+                outcomes += [Refused("inbox_full", str(error))] * len(some)
+                continue
             except InboxUnavailable as error:
                 # those behind are not tried: each log has the order of its call
                 return outcomes + [Unknown(str(error))] * (len(drafts) - len(outcomes))
@@ -86,7 +93,7 @@ class Writer:
 
     async def write(self, command: Command, deadline: float) -> tuple[list[object], bool]:
         """Return what the server answers, and whether it may have done it once before. Raises InboxUnavailable after
-        the deadline; awaits plain futures only."""
+        the deadline, _Full before; awaits plain futures only."""
         loop = asyncio.get_running_loop()
         reason, doubtful = "the inbox is away", False
         while not self._stopped:
@@ -98,6 +105,9 @@ class Writer:
                 elif isinstance(answers[0], ReplyError):
                     reason = str(answers[0])
                     judge(link, reason)
+                    if reason.startswith("OOM") and not doubtful:
+                        self.resigned = False
+                        raise _Full(reason)
                 elif answers[0] == b"gone":
                     reason = "the inbox was wiped"
                     link.drop(reason)  # the next one begins with opening all tenants
@@ -116,8 +126,8 @@ class Writer:
         if self.resigned:
             try:
                 await self.write(APPEND.call(key, self._window, 0, 0), 0)
-            except InboxUnavailable:
-                pass  # it stays as it is
+            except (InboxUnavailable, _Full):
+                pass  # the one changes nothing, the other is an answer
 
     def stop(self) -> None:
         """Try nothing any more; whoever waits is told so within PAUSE once the connection is lost."""
