@@ -43,6 +43,9 @@ _COMMON = f"""
 local base = KEYS[1]
 local entries, due = base .. ':entries', base .. ':due'
 
+-- a cluster refuses keys that are not there while their slot moves: better now than in the middle
+redis.call('EXISTS', base .. ':none')
+
 local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
