@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pushgate.bus import Parcel, create_bus
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox import Appended, Device, Draft, Options, redis_write
 from pushgate.inbox.redis import RedisInbox
@@ -15,7 +16,7 @@ from pushgate.metrics.rows import Rows
 from tests.contract.test_inbox_faults import Load, append, append_all, check, read_all
 from tests.fakes.follower import TENANT, following
 from tests.fakes.redis import RealRedis
-from tests.fakes.subscriber import until
+from tests.fakes.subscriber import Subscriber, until
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
@@ -195,6 +196,47 @@ async def test_a_server_that_became_a_replica_is_left_until_it_is_a_primary_agai
         assert outcome == Appended(1)
         await follower.has(1)
         assert follower.epochs == []
+
+
+ACL = (
+    "~{pushgate}:inbox*",
+    "&pushgate.live.*",
+    "+@connection",
+    "+@pubsub",
+    "+@scripting",
+    "+@read",
+    "+@write",
+    "-@dangerous",
+    "+info",
+    "+role",
+    "+time",
+    "+cluster|slots",
+    "+cluster|keyslot",
+    "+config|get",
+)
+"""What docs/operations.md says that the user needs."""
+
+
+async def test_a_user_with_no_more_than_it_needs(redis: RealRedis) -> None:
+    redis.say("ACL", "SETUSER", "pushgate", "on", ">secret", *ACL)
+    url = redis.url.replace("//", "//pushgate:secret@")
+    bus, subscriber = create_bus(url), Subscriber()
+    inbox = RedisInbox(url, "pushgate", Rows(1).row(0), Options())
+    await bus.start([1], subscriber.receive, subscriber.on_gap)
+    async with following(inbox) as follower:
+        await bus.publish([Parcel(1, b"live")])
+        await append_all(inbox, b"1")
+        assert isinstance((await inbox.append(TENANT, [Draft("alice", "2", b"2", 1, "key")]))[0], Appended)
+        await follower.has(2)
+        await inbox.store_cursors({PHONE: (1, "e")})
+        assert await inbox.find_cursors(TENANT, "alice")
+        async with asyncio.timeout(10):
+            while await read_all(inbox, "alice") != [b"1"]:
+                await asyncio.sleep(0.05)  # time passes
+        assert inbox._main.link is not None
+        assert inbox._main.link.standing.safe
+        assert subscriber.received == [b"live"]
+    await bus.stop()
 
 
 async def test_what_has_expired_leaves_nothing_behind(redis: RealRedis) -> None:
