@@ -81,13 +81,16 @@ async def test_ticks_that_are_gone_show_and_the_entries_are_read(redis: RealRedi
     async with following(inbox) as follower, following(other, shards=[]):
         await append_all(other, b"before")
         await follower.has(1)
-        (await inbox._follow.ready()).drop("cut by the test")
         payloads = [b"%d" % number for number in range(600)]
-        await append_all(other, *payloads[:590])
-        redis.say("XTRIM", f"{LOGS}:ticks", "MAXLEN", "7")
-        await append_all(other, *payloads[590:])
+        transport = (await inbox._follow.ready())._transport
+        assert transport is not None
+        transport.pause_reading()
+        await append_all(other, *payloads)
+        redis.say("XTRIM", f"{ROOT}:ticks", "MAXLEN", "7")
+        transport.resume_reading()
         await follower.has(601)
         assert follower.payloads == [b"before", *payloads]
+        assert inbox._row[INBOX_GAPS] == 1
 
 
 @pytest.mark.parametrize(
@@ -122,8 +125,8 @@ async def test_a_server_that_is_known_to_have_lost_something_has_another_epoch(r
         await follower.has(20)
         before = inbox.epoch(TENANT)
         redis.say("HSET", LOGS, "newest", "15")
-        redis.say("XTRIM", f"{LOGS}:ticks", "MAXLEN", "0")
-        redis.say("DEL", f"{LOGS}:ticks")
+        redis.say("XTRIM", f"{ROOT}:ticks", "MAXLEN", "0")
+        redis.say("DEL", f"{ROOT}:ticks")
         (await inbox._follow.ready()).drop("the machine failed")
         await until(lambda: follower.epochs == [TENANT])
         assert inbox.epoch(TENANT) != before
@@ -245,7 +248,7 @@ async def test_what_has_expired_leaves_nothing_behind(redis: RealRedis) -> None:
         drafts = [Draft(f"user {number % 7}", f"{number}", b"x" * 100, 1, f"{number}") for number in range(30)]
         drafts += [Draft("alice", f"{number}", b"x" * 100, 1) for number in range(30)]
         assert all(isinstance(outcome, Appended) for outcome in await inbox.append(TENANT, drafts))
-        expected = {LOGS, f"{LOGS}:ticks"}
+        expected = {ROOT, LOGS, f"{ROOT}:ticks"}
         async with asyncio.timeout(10):
             while {key.decode() for key in await keys(inbox)} != expected:
                 await asyncio.sleep(0.1)  # time passes

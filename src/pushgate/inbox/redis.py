@@ -28,14 +28,16 @@ from pushgate.inbox.figures import count_appends, measured
 from pushgate.inbox.redis_entry import cursor_key, root_key, tenant_key, unpack_cursor, unpack_entry
 from pushgate.inbox.redis_follow import Follower
 from pushgate.inbox.redis_scripts import READ, STORE, SWEEP, SWEPT
-from pushgate.inbox.redis_server import InboxLink, Standing, ask, open_all, open_logs, ready
+from pushgate.inbox.redis_server import InboxLink, Standing, ask, open_all, ready
 from pushgate.inbox.redis_write import Writer
 from pushgate.log import get_logger
-from pushgate.metrics.catalogue import INBOX_CURSOR_TIME, INBOX_GAPS, INBOX_READ_TIME
+from pushgate.metrics.catalogue import INBOX_CURSOR_TIME, INBOX_READ_TIME
 from pushgate.metrics.rows import Row
 from pushgate.redis.link import Command
 from pushgate.redis.places import Finder, parse_url
 
+PATIENCE = 10.0
+"""Seconds that `open` waits."""
 TOGETHER = 500
 """Cursors that one script stores."""
 SWEEP_EVERY = 1.0
@@ -54,7 +56,7 @@ class RedisInbox:
         finder = Finder(parse_url(url, "inbox.url"), root_key(prefix), "inbox")
         self._main = Keeper(lambda: InboxLink("inbox"), finder.open, "inbox", "writing")
         self._follow = Keeper(lambda: InboxLink("inbox"), finder.open, "inbox", "following")
-        self._writer = Writer(self._main, options.duplicate_window, row)
+        self._writer = Writer(self._main, prefix, options.duplicate_window, row)
         self._follower: Follower | None = None
         self._places: Mapping[str, FollowedTo] = NO_PLACES
         self._limits: dict[str, Limits] = {}
@@ -67,9 +69,11 @@ class RedisInbox:
     ) -> None:
         """See Inbox. Tries for ever; what keeps it from connecting is logged."""
         self._places, self._shards = places, frozenset(shards)
-        self._follower = Follower(self._follow, self._key_of, self._shards, on_entry, on_epoch)
+        self._follower = Follower(
+            self._follow, root_key(self._prefix), self._key_of, self._shards, on_entry, on_epoch, self._row
+        )
         self._main.start(self._set_up)
-        self._follow.start(self._set_up_following)
+        self._follow.start(ready)
         self._tasks = [asyncio.create_task(self._follower.run()), asyncio.create_task(self._keep_house())]
         try:
             await self._main.ready()
@@ -81,16 +85,19 @@ class RedisInbox:
             raise
 
     async def open(self, tenants: Mapping[str, Limits]) -> None:
-        """See Inbox. While the server is away it raises at once; the next connection begins with opening them."""
+        """See Inbox; within PATIENCE, and at once while the server is away."""
         self._limits |= tenants
         follower = self._follower
-        link = self._main.link
-        if follower is None or link is None:
+        if follower is None:
+            raise InboxUnavailable("the inbox is not started")
+        waits = {name: follower.want(name, self._places.get(name)) for name in tenants}
+        if not self.connected:
             raise InboxUnavailable("the inbox is away")
-        for name in tenants:
-            if name not in follower.places:
-                opened = await open_logs(link, self._key_of(name), None)
-                follower.adopt(name, opened, self._places.get(name))
+        if waits:
+            await asyncio.wait(waits.values(), timeout=PATIENCE)
+        for name, wait in waits.items():
+            if not wait.done() or wait.cancelled():
+                raise InboxUnavailable(f"the inbox of tenant {name}: {follower.reason}")
 
     async def append(self, tenant: str, drafts: Sequence[Draft]) -> list[Outcome]:
         """See Inbox."""
@@ -100,7 +107,7 @@ class RedisInbox:
         if self._follower is None or limits is None:
             outcomes = [Unknown("the inbox is not open")] * len(drafts)
         else:
-            outcomes = await self._writer.append(self._key_of(tenant), limits, drafts)
+            outcomes = await self._writer.append(tenant, limits, drafts)
         count_appends(self._row, outcomes, began)
         return outcomes
 
@@ -207,13 +214,6 @@ class RedisInbox:
             tell = _log.info if link.standing.safe else _log.warning
             tell("what Redis may lose of the inbox", server=link.server, loses=link.standing.loses)
 
-    async def _set_up_following(self, link: InboxLink) -> None:
-        """Ready a new connection, and see what became of the logs. Raises InboxUnavailable."""
-        assert self._follower is not None
-        await ready(link)
-        await self._follower.open_all(link)
-        self._row[INBOX_GAPS] += len(self._follower.places)
-
     async def _keep_house(self) -> None:
         """Take away what has expired, on one worker of a node, and see whether a server that took nothing does now."""
         while True:
@@ -224,7 +224,7 @@ class RedisInbox:
                     swept = await self._ask(*(SWEEP.call(key) for key in keys))
                     keys = [key for key, count in zip(keys, swept, strict=True) if count == 10 * SWEPT]
                 for tenant in tuple(self._limits)[:1]:
-                    await self._writer.prod(self._key_of(tenant))
+                    await self._writer.prod(tenant)
             except InboxUnavailable:
                 pass  # the keeper says why
             except Exception:

@@ -9,7 +9,13 @@ scripts make of it is in the same one, by its hash tag):
     <tenant>:log:<uid>       sorted set by offset: offset
     <tenant>:keys:<uid>      hash: collapse key to offset
     <tenant>:id:…            offset, kept for as long as the id is remembered
-    <tenant>:ticks           stream: an entry for each offset without a hole, with the uid, the oldest ones trimmed
+
+and for all tenants together, below the root that the keys of all begin with,
+
+    <root>                   hash: ticks (how many there were), era (a text that is another one once it was wiped)
+    <root>:ticks             stream, whose numbers have no hole: tenant, offset, epoch and uid of each entry that was
+                             appended; the oldest are trimmed
+    <root>+cursors:…         hash: device to `<offset> <epoch> <stored>`
 
 A record is two sizes, the uid, the collapse key and the payload; see redis_entry.
 """
@@ -22,7 +28,7 @@ OVERHEAD = 500
 """Bytes that an entry counts beside its record: what Redis takes for it in the structures above while its id is
 remembered (measured: 410 to 510); 270 to 390 after."""
 TICKS = 100_000
-"""Ticks of a tenant that are kept, about, 25 bytes each. Who is further behind reads the entries themselves."""
+"""Ticks that are kept, about, some 60 bytes each. Who is further behind begins anew."""
 SWEPT = 100
 """Entries that one append takes away when their time is over, and one sweep ten times as many."""
 
@@ -92,8 +98,9 @@ replaced, and may have lost its last writes by that, or is known to have."""
 
 APPEND = Script(f"""#!lua
 {_COMMON}
-local window, max_bytes, max_entries = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-if redis.call('HEXISTS', base, 'epoch') == 0 then return 'gone' end
+local root, tenant, window, max_bytes, max_entries = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local epoch = redis.call('HGET', base, 'epoch')
+if not epoch then return 'gone' end
 sweep({SWEPT})
 local stamp = now()
 
@@ -120,12 +127,13 @@ local function append(uid, id, ttl, key, record)
   if key ~= '' then redis.call('HSET', keys, string.sub(key, 2), offset) end
   redis.call('HINCRBY', base, 'bytes', #member + {OVERHEAD})
   redis.call('SET', seen, offset, 'PX', window)
-  redis.call('XADD', base .. ':ticks', 'MAXLEN', '~', {TICKS}, offset .. '-0', 'u', uid)
+  local number = string.format('%.0f-0', redis.call('HINCRBY', root, 'ticks', 1))
+  redis.call('XADD', root .. ':ticks', 'MAXLEN', '~', {TICKS}, number, 't', tenant, 'o', offset, 'e', epoch, 'u', uid)
   return newest
 end
 
 local outcomes = {{}}
-for at = 4, #ARGV, 5 do
+for at = 6, #ARGV, 5 do
   outcomes[#outcomes + 1] = append(ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4])
 end
 return outcomes

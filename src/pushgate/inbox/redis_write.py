@@ -12,7 +12,7 @@ from hiredis import ReplyError
 from pushgate.brokers.keeper import Keeper
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import Appended, Draft, Limits, Outcome, Refused, Unknown
-from pushgate.inbox.redis_entry import pack_draft
+from pushgate.inbox.redis_entry import pack_draft, root_key, tenant_key
 from pushgate.inbox.redis_scripts import APPEND
 from pushgate.inbox.redis_server import InboxLink, judge
 from pushgate.metrics.catalogue import INBOX_BATCH, INBOX_RETRIES
@@ -45,9 +45,10 @@ class _Full(Exception):
 class Writer:
     """Writes over the connection that a keeper keeps."""
 
-    def __init__(self, keeper: Keeper[InboxLink], window: int, row: Row) -> None:
+    def __init__(self, keeper: Keeper[InboxLink], prefix: str, window: int, row: Row) -> None:
         """`window` is how many seconds ids are remembered."""
         self._keeper = keeper
+        self._prefix = prefix
         self._window = 1000 * window
         self._row = row
         self._parked = 0
@@ -55,18 +56,18 @@ class Writer:
         self.resigned = False
         """Whether a call was tried in vain for all of PATIENCE, and none succeeded since."""
 
-    async def append(self, key: str, limits: Limits, drafts: Sequence[Draft]) -> list[Outcome]:
-        """Return what becomes of drafts of the tenant with this key, in order; see Inbox."""
+    async def append(self, tenant: str, limits: Limits, drafts: Sequence[Draft]) -> list[Outcome]:
+        """Return what becomes of drafts, in order; see Inbox."""
         size = sum(len(draft.payload) for draft in drafts)
         if self._parked + size > PARKED:
             return [Unknown("the inbox does not keep up")] * len(drafts)
         self._parked += size
         try:
-            return await self._append(key, limits, drafts)
+            return await self._append(tenant, limits, drafts)
         finally:
             self._parked -= size
 
-    async def _append(self, key: str, limits: Limits, drafts: Sequence[Draft]) -> list[Outcome]:
+    async def _append(self, tenant: str, limits: Limits, drafts: Sequence[Draft]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         deadline = self.deadline()
         for some in _parts(drafts):
@@ -74,10 +75,8 @@ class Writer:
                 outcomes.append(Refused("too_large", f"the inbox takes {LARGEST} bytes at most"))
                 continue
             observe(self._row, INBOX_BATCH, len(some))
-            arguments = [part for draft in some for part in pack_draft(draft)]
-            command = APPEND.call(key, self._window, limits.max_bytes, limits.max_entries, *arguments)
             try:
-                said, doubtful = await self.write(command, deadline)
+                said, doubtful = await self.write(self._command(tenant, limits, some), deadline)
             except _Full as error:
                 outcomes += [Refused("inbox_full", str(error))] * len(some)
                 continue
@@ -86,6 +85,12 @@ class Writer:
                 return outcomes + [Unknown(str(error))] * (len(drafts) - len(outcomes))
             outcomes += [_outcome(each, doubtful) for each in said]
         return outcomes
+
+    def _command(self, tenant: str, limits: Limits, drafts: Sequence[Draft]) -> Command:
+        arguments = [part for draft in drafts for part in pack_draft(draft)]
+        return APPEND.call(
+            tenant_key(self._prefix, tenant), root_key(self._prefix), tenant, self._window, *limits, *arguments
+        )
 
     def deadline(self) -> float:
         """Return until when a call that begins now is tried."""
@@ -121,11 +126,11 @@ class Writer:
             await asyncio.sleep(PAUSE)
         raise InboxUnavailable(NO_MORE)
 
-    async def prod(self, key: str) -> None:
+    async def prod(self, tenant: str) -> None:
         """See whether the server takes entries of some tenant, when it took nothing."""
         if self.resigned:
             try:
-                await self.write(APPEND.call(key, self._window, 0, 0), 0)
+                await self.write(self._command(tenant, Limits(0, 0), ()), 0)
             except (InboxUnavailable, _Full):
                 pass  # the one changes nothing, the other is an answer
 
