@@ -143,7 +143,7 @@ def test_it_does_as_the_model(rig: tuple[asyncio.Runner, Rig]) -> None:
     runner, both = rig
 
     @settings(
-        max_examples=5,
+        max_examples=3,
         deadline=None,
         phases=[Phase.reuse, Phase.generate],  # each takes seconds: too long to shrink
         suppress_health_check=list(HealthCheck),
