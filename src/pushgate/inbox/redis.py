@@ -181,6 +181,8 @@ class RedisInbox:
     async def stop(self) -> None:
         """See Inbox; prompt even when the server is gone. It may be called again."""
         self._writer.stop()
+        if self._follower is not None:
+            self._follower.forget()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

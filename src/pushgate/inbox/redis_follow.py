@@ -76,6 +76,11 @@ class Follower:
             self._wake.set()
         return self._wanted[tenant][1]
 
+    def forget(self) -> None:
+        """Tell those who wait for a tenant that it is followed no more: their futures are cancelled."""
+        for _, future in self._wanted.values():
+            future.cancel()
+
     async def run(self) -> None:
         """Follow, until cancelled."""
         await self._wake.wait()

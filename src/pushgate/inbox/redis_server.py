@@ -11,17 +11,20 @@ from pushgate.inbox.base import FollowedTo
 from pushgate.inbox.redis_scripts import OPEN, SCRIPTS
 from pushgate.redis.link import Command, RedisLink
 
+OLDEST = 7
+"""The major version that is needed."""
+
 PASSING = ("BUSY", "LOADING", "MISCONF", "NOREPLICAS", "OOM", "TRYAGAIN", "CLUSTERDOWN")
 """What errors begin with that say nothing against the connection; after any other one another is made."""
 
-EVERYSEC = "appendfsync is everysec: a failure of its machine may cost the last two seconds"
 LOSSES = {
     "always": "nothing that was answered",
-    "everysec": EVERYSEC,
-    "no": "appendfsync is no: a failure of its machine may cost what the system had not written yet",
-    "": "appendfsync is not told: a failure of its machine may cost the last writes",
+    "everysec": "about the last two seconds, when its machine fails: appendfsync is everysec",
+    "no": "what the system had not written yet, when its machine fails: appendfsync is no",
+    "": "the last writes, when its machine fails: it does not tell appendfsync",
 }
-NO_FILE = "appendonly is no: whenever it ends, all since its last snapshot, or everything"
+NO_FILE = "all since its last snapshot, or everything, whenever it ends: appendonly is no"
+REPLICAS = "; what a replica had not got, when that takes its place"
 
 
 class Standing(NamedTuple):
@@ -69,8 +72,7 @@ def judge(link: RedisLink, error: str) -> None:
 
 
 async def ready(link: InboxLink) -> None:
-    """Load the scripts, and find out what the server is. Raises InboxUnavailable."""
-    await ask(link, *(("SCRIPT", "LOAD", script.text) for script in SCRIPTS))
+    """Find out what the server is, and load the scripts. Raises InboxUnavailable."""
     (told,) = await ask(link, ("INFO", "server", "replication", "persistence", "memory"))
     fsync = ""
     answers = await link.ask(("CONFIG", "GET", "appendfsync"))  # not everybody may ask
@@ -78,20 +80,25 @@ async def ready(link: InboxLink) -> None:
         fsync = answers[0].get(b"appendfsync", b"").decode()
     assert isinstance(told, bytes | str)
     link.standing = read_standing(told if isinstance(told, str) else told.decode(), fsync)
+    await ask(link, *(("SCRIPT", "LOAD", script.text) for script in SCRIPTS))
 
 
 def read_standing(info: str, fsync: str) -> Standing:
-    """Return what a server says of itself. Raises InboxUnavailable when it throws away what it should keep."""
+    """Return what a server says of itself. Raises InboxUnavailable when it is too old, or throws away what it should
+    keep."""
     facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    policy = facts.get("maxmemory_policy", "")
+    version, policy = facts.get("redis_version", "of no version"), facts.get("maxmemory_policy", "")
+    if not version.partition(".")[0].isdecimal() or int(version.partition(".")[0]) < OLDEST:
+        raise InboxUnavailable(f"Redis {OLDEST} or newer is needed, and this is {version}")
     if facts.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
         raise InboxUnavailable(f"maxmemory-policy is {policy}: it throws away messages for room; expected noeviction")
     keeps = facts.get("aof_enabled") == "1"
+    loses = LOSSES.get(fsync, LOSSES[""]) if keeps else NO_FILE
     return Standing(
-        facts["run_id"],
+        facts.get("run_id", ""),
         keeps and fsync == "always",
         facts.get("second_repl_offset", "-1") != "-1",
-        LOSSES.get(fsync, LOSSES[""]) if keeps else NO_FILE,
+        loses if facts.get("connected_slaves", "0") == "0" else loses + REPLICAS,
     )
 
 
