@@ -33,6 +33,7 @@ class Server(Protocol):
     def kill(self) -> None: ...
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
+    def wipe(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -55,6 +56,14 @@ def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
     server.close()
 
 
+@pytest.fixture(params=["nats", "redis"])
+def inbox_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """An inbox that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
+    server = SERVERS[request.param](tmp_path / "data")
+    yield server
+    server.close()
+
+
 @pytest.fixture(params=["memory", "nats", "redis"])
 def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker]:
     """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
@@ -66,14 +75,15 @@ def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker
     server.close()
 
 
-@pytest.fixture(params=["memory", "nats"])
-def new_inbox(request: pytest.FixtureRequest) -> InboxMaker:
+@pytest.fixture(params=["memory", "nats", "redis"])
+def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InboxMaker]:
     """Make an inbox with options; with `memory` each is alone."""
-    url = "memory:"
-    if request.param == "nats":
-        server: RealNats = request.getfixturevalue("server")
-        url = server.url
-    return lambda **options: create_inbox(url, "pushgate", Rows(1).row(0), Options(**options))
+    if request.param == "memory":
+        yield lambda **options: create_inbox("memory:", "pushgate", Rows(1).row(0), Options(**options))
+        return
+    server = SERVERS[request.param](tmp_path / "data")
+    yield lambda **options: create_inbox(server.url, "pushgate", Rows(1).row(0), Options(**options))
+    server.close()
 
 
 @pytest.fixture
