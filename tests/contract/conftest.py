@@ -13,6 +13,7 @@ from pushgate.inbox import Inbox, Options, create_inbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
+from tests.fakes.zookeeper import RealZooKeeper
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -35,7 +36,11 @@ class Server(Protocol):
     def close(self) -> None: ...
 
 
-SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
+SERVERS: dict[str, Callable[[Path], Server]] = {
+    "nats": RealNats,
+    "redis": RealRedis,
+    "zookeeper": RealZooKeeper,
+}
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
     server.close()
 
 
-@pytest.fixture(params=["nats", "redis"])
+@pytest.fixture(params=["nats", "redis", "zookeeper"])
 def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
     server = SERVERS[request.param](tmp_path / "data")
@@ -54,7 +59,7 @@ def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
     server.close()
 
 
-@pytest.fixture(params=["memory", "nats", "redis"])
+@pytest.fixture(params=["memory", "nats", "redis", "zookeeper"])
 def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker]:
     """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
     if request.param == "memory":
