@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -36,11 +37,28 @@ class Server(Protocol):
     def close(self) -> None: ...
 
 
-SERVERS: dict[str, Callable[[Path], Server]] = {
-    "nats": RealNats,
-    "redis": RealRedis,
-    "zookeeper": RealZooKeeper,
-}
+SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
+
+
+@pytest.fixture(scope="session")
+def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealZooKeeper]:
+    """One for all tests, since a Java program takes its time to start; each test has a part of it."""
+    server = RealZooKeeper(tmp_path_factory.mktemp("zookeeper"))
+    yield server
+    server.close()
+
+
+@contextmanager
+def serving(name: str, request: pytest.FixtureRequest, path: Path) -> Iterator[Server]:
+    """The server of a backend, for one test."""
+    if name == "zookeeper":
+        shared: RealZooKeeper = request.getfixturevalue(name)
+        shared.renew()
+        yield shared
+    else:
+        server = SERVERS[name](path / "data")
+        yield server
+        server.close()
 
 
 @pytest.fixture
@@ -54,9 +72,8 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
 @pytest.fixture(params=["nats", "redis", "zookeeper"])
 def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
-    server = SERVERS[request.param](tmp_path / "data")
-    yield server
-    server.close()
+    with serving(request.param, request, tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(params=["memory", "nats", "redis", "zookeeper"])
@@ -65,9 +82,8 @@ def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker
     if request.param == "memory":
         yield lambda: create_bus("memory:")
         return
-    server = SERVERS[request.param](tmp_path / "data")
-    yield lambda: create_bus(server.url)
-    server.close()
+    with serving(request.param, request, tmp_path) as server:
+        yield lambda: create_bus(server.url)
 
 
 @pytest.fixture(params=["memory", "nats"])

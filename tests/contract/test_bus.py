@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pushgate.bus import Bus, Parcel, create_bus
-from pushgate.errors import BusUnavailable
+from pushgate.errors import BusUnavailable, Problem
 from tests.contract.conftest import Server
 from tests.fakes.subscriber import Subscriber, until
 
@@ -154,6 +154,17 @@ async def test_each_of_several_subscribers_gets_its_shards_and_everyone_in_order
             assert subscriber.received == expected
 
 
+async def test_a_payload_over_the_limit_is_refused_before_anything_goes_out(bus_server: Server) -> None:
+    bus = create_bus(bus_server.url)
+    async with running(bus) as subscriber:
+        with pytest.raises(Problem, match="bytes at most, and this is 8388609") as caught:
+            await bus.publish([Parcel(0, b"before it"), Parcel(0, bytes(8 * 2**20 + 1))])
+        assert caught.value.code == "too_large"
+        await bus.publish([Parcel(0, b"after")])
+        await subscriber.has(1)
+        assert subscriber.received == [b"after"]
+
+
 async def test_prefixes_keep_two_gateways_on_one_bus_apart(bus_server: Server) -> None:
     ours, theirs = create_bus(bus_server.url, "ours"), create_bus(bus_server.url, "theirs")
     async with running(ours) as subscriber, running(theirs):
@@ -283,7 +294,7 @@ async def test_stop_is_prompt_when_the_bus_is_gone(bus_server: Server, fault: st
     bus = create_bus(bus_server.url)
     async with running(bus, [1]):
         bus_server.freeze()
-        calls = [asyncio.create_task(bus.publish([Parcel(1, bytes(1_000_000))])) for _ in range(20)]
+        calls = [asyncio.create_task(bus.publish([Parcel(1, bytes(10**6))])) for _ in range(20)]
         await asyncio.sleep(0)
         if fault == "killed":
             bus_server.kill()

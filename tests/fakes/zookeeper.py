@@ -50,17 +50,26 @@ class RealZooKeeper:
         (path / "data" / "myid").write_text(str(number))
         self.port = port or free_ports(1)[0]
         (path / "zoo.cfg").write_text(f"{CONFIG}clientPort={self.port}\n{peers}\n")
+        self._chroot = 0
         self._main = "quorum.QuorumPeerMain" if peers else "ZooKeeperServerMain"
         if not peers:
             self.start()
 
     @property
     def url(self) -> str:
-        return f"zookeeper://127.0.0.1:{self.port}"
+        return f"zookeeper://127.0.0.1:{self.port}/{self._chroot}"
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def renew(self) -> None:
+        """Be as good as new for another test: alive, and under a node that nobody has used."""
+        self._chroot += 1
+        if self._process.poll() is None:
+            self.thaw()
+        else:
+            self.start()
 
     def launch(self) -> None:
         """Start it, and do not wait."""
@@ -85,7 +94,7 @@ class RealZooKeeper:
     def say(self, word: str) -> bytes:
         """Return the answer to a word of four letters, or nothing when the server does not answer."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), 0.2) as connection:
                 connection.sendall(word.encode())
                 said = b""
                 while more := connection.recv(65536):
