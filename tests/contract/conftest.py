@@ -14,7 +14,6 @@ from pushgate.inbox import Inbox, Options, create_inbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
-from tests.fakes.zookeeper import RealZooKeeper
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -40,21 +39,11 @@ class Server(Protocol):
 SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
 
 
-@pytest.fixture(scope="session")
-def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealZooKeeper]:
-    """One for all tests, since a Java program takes its time to start; each test has a part of it."""
-    server = RealZooKeeper(tmp_path_factory.mktemp("zookeeper"))
-    yield server
-    server.close()
-
-
 @contextmanager
 def serving(name: str, request: pytest.FixtureRequest, path: Path) -> Iterator[Server]:
     """The server of a backend, for one test."""
-    if name == "zookeeper":
-        shared: RealZooKeeper = request.getfixturevalue(name)
-        shared.renew()
-        yield shared
+    if name not in SERVERS:
+        yield request.getfixturevalue(name)  # that one is shared by all tests
     else:
         server = SERVERS[name](path / "data")
         yield server

@@ -50,14 +50,18 @@ class RealZooKeeper:
         (path / "data" / "myid").write_text(str(number))
         self.port = port or free_ports(1)[0]
         (path / "zoo.cfg").write_text(f"{CONFIG}clientPort={self.port}\n{peers}\n")
-        self._chroot = 0
+        self._part = 0
         self._main = "quorum.QuorumPeerMain" if peers else "ZooKeeperServerMain"
         if not peers:
             self.start()
 
     @property
     def url(self) -> str:
-        return f"zookeeper://127.0.0.1:{self.port}/{self._chroot}"
+        return f"zookeeper://127.0.0.1:{self.port}{self.chroot}"
+
+    @property
+    def chroot(self) -> str:
+        return f"/{self._part}"
 
     @property
     def pid(self) -> int:
@@ -65,7 +69,7 @@ class RealZooKeeper:
 
     def renew(self) -> None:
         """Be as good as new for another test: alive, and under a node that nobody has used."""
-        self._chroot += 1
+        self._part += 1
         if self._process.poll() is None:
             self.thaw()
         else:
