@@ -10,14 +10,14 @@ import pytest
 from pushgate.cli import drain as command
 from pushgate.errors import StartError
 from pushgate.node import commands
-from pushgate.node.commands import Progress
+from pushgate.node.commands import DrainProgress
 from tests.cli.conftest import Main, invoke
 
 DRAINED = [
-    Progress("draining", 100, 100, 60.0, 60.0),
-    Progress("draining", 98, 100, 59.0, 60.0),
-    Progress("draining", 50, 100, 30.0, 60.0),
-    Progress("drained", 0, 100, 0.0, 60.0),
+    DrainProgress("draining", 100, 100, 60.0, 60.0),
+    DrainProgress("draining", 98, 100, 59.0, 60.0),
+    DrainProgress("draining", 50, 100, 30.0, 60.0),
+    DrainProgress("drained", 0, 100, 0.0, 60.0),
 ]
 
 
@@ -25,13 +25,13 @@ class Node:
     """Says what a test wants; `asked` has the data directory and the time of each call."""
 
     def __init__(self) -> None:
-        self.said: list[Progress | Exception | type[BaseException]] = list(DRAINED)
+        self.said: list[DrainProgress | Exception | type[BaseException]] = list(DRAINED)
         self.asked: list[tuple[str, float]] = []
 
-    def ask_drain(self, data_dir: Path, over: float) -> Iterator[Progress]:
+    def ask_drain(self, data_dir: Path, over: float) -> Iterator[DrainProgress]:
         self.asked.append((str(data_dir), over))
         for each in self.said:
-            if not isinstance(each, Progress):
+            if not isinstance(each, DrainProgress):
                 raise each
             yield each
 
@@ -76,7 +76,7 @@ def test_a_bar_on_a_terminal(main: Main, node: Node, monkeypatch: pytest.MonkeyP
 
 
 def test_an_early_end_is_a_failure(main: Main, node: Node) -> None:
-    for last in (Progress("ended early", 7, 100, 30.0, 60.0), Progress("draining", 7, 100, 30.0, 60.0)):
+    for last in (DrainProgress("ended early", 7, 100, 30.0, 60.0), DrainProgress("draining", 7, 100, 30.0, 60.0)):
         node.said = [DRAINED[0], last]
         status, _, err = main("drain")
         assert status == 1

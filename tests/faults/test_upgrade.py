@@ -16,11 +16,11 @@ import pytest
 
 import pushgate
 from pushgate.errors import StartError
-from pushgate.node.progress import ask_upgrade, read_progress
+from pushgate.node.commands import ask_upgrade
 from tests.faults.reliable_fleet import Fleet
 from tests.rig.certificates import the_authority
 from tests.rig.client import TEXT, WsClient, mask_frame
-from tests.rig.node import RunningNode, wait_until
+from tests.rig.node import RunningNode, read_metrics, wait_until
 
 MakeNode = Callable[..., RunningNode]
 
@@ -90,16 +90,19 @@ def counters(metrics: dict[str, float]) -> dict[str, float]:
 
 
 async def watch_counters(node: RunningNode, stopped: asyncio.Event) -> int:
-    """Scrape all the time; fails when a counter falls. Returns how many scrapes it were."""
+    """Scrape all the time, of new processes and by a connection that is kept; fails when a counter falls. Returns how
+    many scrapes it were."""
     before: dict[str, float] = {}
     scrapes = 0
-    while not stopped.is_set():
-        now = counters(await asyncio.to_thread(node.metrics))
-        fallen = {name: (value, now[name]) for name, value in before.items() if name in now and now[name] < value}
-        assert not fallen
-        before = now
-        scrapes += 1
-        await asyncio.sleep(0.02)
+    async with httpx.AsyncClient(base_url=node.api, timeout=10) as kept:
+        while not stopped.is_set():
+            for text in (await asyncio.to_thread(node.scrape), (await kept.get("/metrics")).text):
+                now = counters(read_metrics(text))
+                fallen = {name: (old, now[name]) for name, old in before.items() if name in now and now[name] < old}
+                assert not fallen
+                before = now
+                scrapes += 1
+            await asyncio.sleep(0.02)
     return scrapes
 
 
@@ -236,11 +239,11 @@ def break_program(node: RunningNode) -> "subprocess.CompletedProcess[str]":
 
 def kill_successor(node: RunningNode) -> "subprocess.CompletedProcess[str]":
     def kill() -> bool:
-        now = read_progress(node.data_dir)
-        if now is None or not now.pid or now.step != step:
-            return False
-        os.kill(now.pid, signal.SIGKILL)
-        return True
+        for line in node.log().splitlines():
+            if step in line:
+                os.kill(json.loads(line)["new"], signal.SIGKILL)
+                return True
+        return False
 
     step = "version " + pushgate.__version__ + " starts its workers"
     killer = threading.Thread(target=wait_until, args=(kill, "the new supervisor is killed"))
@@ -287,7 +290,9 @@ async def test_a_second_upgrade_meanwhile_is_refused_and_does_no_harm(make_node:
     first = asyncio.create_task(asyncio.to_thread(node.upgrade))
     await asyncio.to_thread(wait_until, lambda: "the new program starts" in node.log(), "it is under way")
     os.kill(old, signal.SIGUSR2)
-    await asyncio.to_thread(wait_until, lambda: "an upgrade is under way" in node.log(), "the second one is refused")
+    await asyncio.to_thread(
+        wait_until, lambda: "it is being upgraded already" in node.log(), "the second one is refused"
+    )
     await asyncio.to_thread(wait_until, lambda: "handed over" in node.log(), "the first one goes on")
     assert (await first).returncode == 0
     assert node.push("alice", "still here").status_code == 202

@@ -11,20 +11,27 @@ from structlog.testing import capture_logs
 
 from pushgate.errors import StartError
 from pushgate.node import commands
-from pushgate.node.commands import Commands, Progress, Refusal, ask_drain
+from pushgate.node.commands import Commands, DrainProgress, Refusal, UpgradeProgress, ask_drain, ask_upgrade
 
-HALF = Progress("draining", 5, 10, 30.0, 60.0)
-DONE = Progress("drained", 0, 10, 0.0, 60.0)
+HALF = DrainProgress("draining", 5, 10, 30.0, 60.0)
+DONE = DrainProgress("drained", 0, 10, 0.0, 60.0)
+
+STEPS: list[DrainProgress | UpgradeProgress] = [
+    UpgradeProgress("under way", "the new program starts", 7),
+    HALF,  # of others
+    UpgradeProgress("done", "done", 7),
+    UpgradeProgress("under way", "not for whoever has left"),
+]
 
 
 class Supervisor:
     """A selector's loop on a thread of its own, with a socket that answers as told."""
 
-    def __init__(self, data_dir: Path, answer: Progress | Refusal = HALF) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self.asked: list[float] = []
-        self.answer = answer
+        self.refusal: Refusal | None = None
         self.selector = selectors.DefaultSelector()
-        self.commands = Commands(self.selector, self._drain)
+        self.commands = Commands(self.selector, self._drain, self._upgrade)
         self.commands.open(data_dir)
         self._ours, theirs = socket.socketpair()
         self.selector.register(theirs, selectors.EVENT_READ, lambda: None)
@@ -32,9 +39,16 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def _drain(self, seconds: float) -> Progress | Refusal:
+    def _drain(self, seconds: float) -> Refusal | None:
         self.asked.append(seconds)
-        return self.answer
+        self.commands.tell(HALF)
+        return self.refusal
+
+    def _upgrade(self) -> Refusal | None:
+        if self.refusal is None:
+            for progress in STEPS:
+                self.commands.tell(progress)
+        return self.refusal
 
     def _run(self) -> None:
         while True:
@@ -85,9 +99,15 @@ def test_a_drain_is_told_of_until_the_supervisor_ends(place: Path, supervisor: S
 
 
 def test_a_refusal_says_why(place: Path, supervisor: Supervisor) -> None:
-    supervisor.answer = Refusal("it stops already")
+    supervisor.refusal = Refusal("it stops already")
     with pytest.raises(StartError, match="the node refuses: it stops already"):
-        next(ask_drain(place, 60))
+        list(ask_drain(place, 60))
+    with pytest.raises(StartError, match="the node refuses: it stops already"):
+        next(ask_upgrade(place))
+
+
+def test_an_upgrade_is_told_of_until_it_is_done(place: Path, supervisor: Supervisor) -> None:
+    assert list(ask_upgrade(place)) == [STEPS[0], STEPS[2]]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +128,7 @@ def test_callers_that_go_or_do_not_read_hold_nothing_up(place: Path, supervisor:
     assert next(deaf) == HALF
     gone = ask_drain(place, 60)
     assert next(gone) == HALF
+    assert next(deaf) == HALF, "everybody is told"
     gone.close()  # type: ignore[attr-defined]
     for _ in range(3000):  # more than the kernel keeps
         supervisor.commands.tell(DONE)
@@ -132,7 +153,7 @@ def test_there_is_no_directory(tmp_path: Path) -> None:
 def test_a_directory_that_takes_no_socket_is_a_warning(tmp_path: Path) -> None:
     selector = selectors.DefaultSelector()
     with capture_logs() as logs:
-        Commands(selector, lambda seconds: HALF).open(tmp_path / "none")
+        Commands(selector, lambda seconds: None, lambda: None).open(tmp_path / "none")
     assert [line["log_level"] for line in logs] == ["warning"]
     assert not selector.get_map()
     selector.close()

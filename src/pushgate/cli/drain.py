@@ -10,7 +10,7 @@ import typer
 from pushgate.cli.common import NodeDir, NodeFile, find_data_dir, say
 
 if TYPE_CHECKING:
-    from pushgate.node.commands import Progress
+    from pushgate.node.commands import DrainProgress
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 LONGEST = 86400
@@ -57,13 +57,13 @@ def drain(
         say(f"drained of {last.first:,} connections; the node has ended")
 
 
-def _show(progress: "Iterator[Progress]", as_json: bool) -> "Iterable[Progress]":
+def _show(progress: "Iterator[DrainProgress]", as_json: bool) -> "Iterable[DrainProgress]":
     if as_json:
         return _print_json(progress)
     return _draw_bar(progress) if sys.stderr.isatty() else _print_lines(progress)
 
 
-def _print_json(progress: "Iterator[Progress]") -> "Iterator[Progress]":
+def _print_json(progress: "Iterator[DrainProgress]") -> "Iterator[DrainProgress]":
     from msgspec import json
 
     for now in progress:
@@ -71,7 +71,7 @@ def _print_json(progress: "Iterator[Progress]") -> "Iterator[Progress]":
         yield now
 
 
-def _print_lines(progress: "Iterator[Progress]") -> "Iterator[Progress]":
+def _print_lines(progress: "Iterator[DrainProgress]") -> "Iterator[DrainProgress]":
     told = None
     for now in progress:
         if told is None or now.state != told.state or told.left - now.left >= LINE or now.over != told.over:
@@ -80,7 +80,7 @@ def _print_lines(progress: "Iterator[Progress]") -> "Iterator[Progress]":
         yield now
 
 
-def _draw_bar(progress: "Iterator[Progress]") -> "Iterator[Progress]":
+def _draw_bar(progress: "Iterator[DrainProgress]") -> "Iterator[DrainProgress]":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -92,7 +92,7 @@ def _draw_bar(progress: "Iterator[Progress]") -> "Iterator[Progress]":
             yield now
 
 
-def _describe(now: "Progress") -> str:
+def _describe(now: "DrainProgress") -> str:
     if now.state != "draining":
         return f"{now.state}, {now.connections:,} connections left: the node stops"
     return f"{now.connections:,} of {now.first:,} connections left, {now.left:.0f} s to go"

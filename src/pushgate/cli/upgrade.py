@@ -20,7 +20,7 @@ def upgrade(
     """
     from msgspec import json
 
-    from pushgate.node.progress import ask_upgrade
+    from pushgate.node.commands import ask_upgrade
 
     last = None
     for last in ask_upgrade(find_data_dir(data_dir, config)):

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import DecodeError, Meta, Struct, json
 
@@ -20,22 +20,27 @@ from pushgate.errors import StartError
 from pushgate.log import get_logger
 
 NAME = "node.sock"
-PATIENCE = 30.0
-"""Seconds that a command waits for the supervisor to say anything."""
+PATIENCE = 180.0
+"""Seconds that a command waits for the supervisor to say anything: a step of an upgrade may take so long."""
 _PACKET = 4096
 
 State = Literal["draining", "drained", "ended early"]
+UpgradeState = Literal["under way", "done", "failed"]
 
 _log = get_logger("supervisor")
 
 
 class StartDrain(Struct, frozen=True, tag="drain", tag_field="do"):
-    """Drain the node within `over` seconds; it is answered with Progress once a second until the end."""
+    """Drain the node within `over` seconds; it is answered with DrainProgress once a second until the end."""
 
     over: Annotated[float, Meta(ge=0, le=86400)]
 
 
-class Progress(Struct, frozen=True, tag="progress", tag_field="is"):
+class StartUpgrade(Struct, frozen=True, tag="upgrade", tag_field="do"):
+    """Upgrade the node; it is answered with UpgradeProgress at each step until it is done or failed."""
+
+
+class DrainProgress(Struct, frozen=True, tag="drain", tag_field="is"):
     """How far a drain is: `connections` are left of `first`, for `left` seconds of `over`."""
 
     state: State
@@ -45,23 +50,42 @@ class Progress(Struct, frozen=True, tag="progress", tag_field="is"):
     over: float
 
 
+class UpgradeProgress(Struct, frozen=True, tag="upgrade", tag_field="is"):
+    """How far an upgrade is: `step` is what is being done, or why it failed. `pid` is the new supervisor's, 0 before
+    there is one."""
+
+    state: UpgradeState
+    step: str
+    pid: int = 0
+
+
 class Refusal(Struct, frozen=True, tag="refusal", tag_field="is"):
     """Why nothing is done."""
 
     reason: str
 
 
+Progress = DrainProgress | UpgradeProgress
+P = TypeVar("P", DrainProgress, UpgradeProgress)
+
 _encode = json.Encoder().encode
-_read_command = json.Decoder(StartDrain).decode
+_read_command = json.Decoder(StartDrain | StartUpgrade).decode
 _read_answer = json.Decoder(Progress | Refusal).decode
 
 
 class Commands:
-    """The supervisor's end. `drain(seconds)` does what is asked and returns how far it is, or why not."""
+    """The supervisor's end. `drain(seconds)` and `upgrade()` do what is asked; each returns why not, and otherwise
+    nothing: `tell` says how far it is."""
 
-    def __init__(self, selector: selectors.BaseSelector, drain: Callable[[float], Progress | Refusal]) -> None:
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        drain: Callable[[float], Refusal | None],
+        upgrade: Callable[[], Refusal | None],
+    ) -> None:
         self._selector = selector
         self._drain = drain
+        self._upgrade = upgrade
         self._callers: set[socket.socket] = set()
 
     def open(self, data_dir: Path) -> None:
@@ -111,8 +135,10 @@ class Commands:
             command = _read_command(said)
         except DecodeError as error:
             self._answer(caller, Refusal(f"this version does not know what to do: {error}"))
-        else:
-            self._answer(caller, self._drain(command.over))
+            return
+        refusal = self._drain(command.over) if isinstance(command, StartDrain) else self._upgrade()
+        if refusal is not None:
+            self._answer(caller, refusal)
 
     def _answer(self, caller: socket.socket, answer: Progress | Refusal) -> None:
         try:
@@ -129,11 +155,23 @@ class Commands:
             caller.close()
 
 
-def ask_drain(data_dir: Path, over: float) -> Iterator[Progress]:
+def ask_drain(data_dir: Path, over: float) -> Iterator[DrainProgress]:
     """Drain the node of a data directory within `over` seconds; yields how far it is until its supervisor has ended.
 
     Raises StartError when no node listens there, when it refuses, or stops saying anything.
     """
+    return _ask(data_dir, StartDrain(over), DrainProgress)
+
+
+def ask_upgrade(data_dir: Path) -> Iterator[UpgradeProgress]:
+    """Have the node of a data directory upgraded; yields each step until it is done or failed; raises as above."""
+    for progress in _ask(data_dir, StartUpgrade(), UpgradeProgress):
+        yield progress
+        if progress.state != "under way":
+            return
+
+
+def _ask(data_dir: Path, command: StartDrain | StartUpgrade, kind: type[P]) -> Iterator[P]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         try:
             with _short(data_dir) as path:
@@ -143,12 +181,13 @@ def ask_drain(data_dir: Path, over: float) -> Iterator[Progress]:
             raise StartError(f"{data_dir}: {why}") from None
         caller.settimeout(PATIENCE)
         try:
-            caller.send(_encode(StartDrain(over)))
+            caller.send(_encode(command))
             while said := caller.recv(_PACKET):
                 answer = _read_answer(said)
                 if isinstance(answer, Refusal):
                     raise StartError(f"the node refuses: {answer.reason}")
-                yield answer
+                if isinstance(answer, kind):
+                    yield answer
         except TimeoutError:
             raise StartError(f"the node says nothing any more: look at its log ({data_dir})") from None
         except ConnectionError:

@@ -13,7 +13,7 @@ from pushgate.config import Config
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CONNECTIONS, DRAINING, LOBBY
 from pushgate.metrics.rows import Row, Rows
-from pushgate.node.commands import Progress, State
+from pushgate.node.commands import DrainProgress, State
 from pushgate.node.timers import Timers
 from pushgate.sockets.listener import refuse_all
 
@@ -52,7 +52,7 @@ class Drain:
         clients: socket.socket,
         timers: Timers,
         tell_workers: Callable[[float], None],
-        tell: Callable[[Progress], None],
+        tell: Callable[[DrainProgress], None],
         over: Callable[[], None],
     ) -> None:
         self._rows = rows
@@ -80,6 +80,7 @@ class Drain:
         if is_first:
             self._timers.after(LOOK, self._look)
             self._timers.after(TELL, self._report)
+        self._tell(self.progress())
 
     def hurry(self, seconds: float) -> None:
         """Be done within so many seconds from now, if that is sooner."""
@@ -95,10 +96,10 @@ class Drain:
         _log.info(self._state, connections=left)
         self._tell(self.progress())
 
-    def progress(self) -> Progress:
+    def progress(self) -> DrainProgress:
         """Return how far it is."""
         left = max(0.0, (self.until or 0.0) - time.monotonic())
-        return Progress(self._state, self._left(), self._first, round(left, 1), self._seconds)
+        return DrainProgress(self._state, self._left(), self._first, round(left, 1), self._seconds)
 
     def _report(self) -> None:
         self._timers.after(TELL, self._report)

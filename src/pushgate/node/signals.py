@@ -14,7 +14,9 @@ class Signals:
     have is called once. A signal that whoever started us has ignored, as nohup does SIGHUP, stays ignored.
     """
 
-    def __init__(self, selector: selectors.BaseSelector, actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
+    def __init__(
+        self, selector: selectors.BaseSelector, actions: Mapping[signal.Signals, Callable[[], object]]
+    ) -> None:
         self._actions = actions
         self._heard, self._alarm = socket.socketpair()
         for end in (self._heard, self._alarm):

@@ -24,7 +24,7 @@ from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
 from pushgate.metrics.generations import describe
 from pushgate.metrics.rows import Rows
 from pushgate.node.check import check_config
-from pushgate.node.commands import Commands, Progress, Refusal
+from pushgate.node.commands import Commands, Refusal
 from pushgate.node.control import DRAIN, SPEAK
 from pushgate.node.data_dir import DataDir
 from pushgate.node.devices import replicas_of
@@ -120,7 +120,7 @@ class Supervisor:
                 mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._selector, self._timers)
             self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size, mover)
         self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
-        self._commands = Commands(self._selector, self._start_drain)
+        self._commands = Commands(self._selector, self._start_drain, self._start_upgrade)
         self._drain = Drain(
             self._rows,
             self._row,
@@ -145,7 +145,7 @@ class Supervisor:
                 signal.SIGTERM: self._terminate,
                 signal.SIGINT: self._stop,
                 signal.SIGHUP: self._hang_up,
-                signal.SIGUSR2: self._begin_upgrade,
+                signal.SIGUSR2: self._start_upgrade,
                 signal.SIGCHLD: self._workers.bury,
             },
         )
@@ -205,15 +205,12 @@ class Supervisor:
         elif yours.reload:
             self._hang_up()
 
-    def _begin_upgrade(self) -> None:
+    def _start_upgrade(self) -> Refusal | None:
         """Have another supervisor, of the version and with the settings that are there now, take our place."""
-        if self._upgrade is not None:
-            _log.warning("an upgrade is under way: a second one is not begun")
-            return
-        report = Report(self._data_dir.path)
+        report = Report(self._commands.tell)
         if reason := self._why_not_upgraded():
-            report.fail(reason)
-            return
+            _log.error("not upgraded", reason=reason)
+            return Refusal(reason)
         config = self._config
         ports = [(config.clients.host, config.clients.port), (config.management.host, config.management.port)]
         estate = Estate(
@@ -229,8 +226,11 @@ class Supervisor:
         )
         self._workers.heed = self._upgrade
         self._upgrade.begin()
+        return None
 
     def _why_not_upgraded(self) -> str:
+        if self._upgrade is not None:
+            return "it is being upgraded already"
         if self._handed_over:
             return "the node is another process's now"
         if self._stopping or self._drain.until is not None:
@@ -273,14 +273,14 @@ class Supervisor:
             self._told_to_stop = True
             self._drain.hurry(seconds)
 
-    def _start_drain(self, seconds: float) -> Progress | Refusal:
+    def _start_drain(self, seconds: float) -> Refusal | None:
         """Do what `pushgate drain` asks."""
         if self._stopping:
             return Refusal("it stops already")
         if self._upgrade is not None or self._handed_over:
             return Refusal("it is being upgraded")
         self._drain.begin(seconds)
-        return self._drain.progress()
+        return None
 
     def _stop(self) -> None:
         if self._upgrade is not None and self._upgrade.stop():

@@ -30,6 +30,7 @@ from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, REFUSED
+from pushgate.metrics.generations import OtherRows
 from pushgate.metrics.rows import Rows
 from pushgate.node import control as words
 from pushgate.node.control import Channels, Said, hear, say
@@ -330,6 +331,7 @@ class Worker:
                 say(self._control, words.NOTED, self._giving.note())
             case words.FORGET:
                 self._giving.forget()
+                self._plan.rows.successor = None
                 self._clients.start()
                 self._management.start()
             case words.HAND_OVER:
@@ -346,10 +348,23 @@ class Worker:
         """Let nobody in any more, and hand all sessions over once every channel is here."""
         channels = self._given.gather(said)
         if channels is not None:
+            self._count_with(self._given.rows)
             self._given = Channels()
             self._clients.stop()
             self._management.stop()
             self._giving.give(channels, lambda: say(self._control, words.GIVEN))
+
+    def _count_with(self, rows: tuple[int, bytes] | None) -> None:
+        """Whoever asks this worker from now on is told what the new generation counts, too."""
+        if rows is None:
+            return
+        file, description = rows
+        try:
+            self._plan.rows.successor = OtherRows(file, description, self._plan.tenants.numbers)
+        except (OSError, ValueError) as error:
+            self._log.warning("the new generation's counters cannot be added to ours", reason=str(error))
+        finally:
+            os.close(file)
 
     def _reload(self, file: int) -> None:
         """Take on settings that the supervisor has checked."""
