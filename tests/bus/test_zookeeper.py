@@ -18,7 +18,6 @@ from pushgate.bus import zookeeper_cleaner as cleaning
 from pushgate.bus import zookeeper_reader as reading
 from pushgate.bus.zookeeper import ZooKeeperBus
 from pushgate.bus.zookeeper_batches import SEQUENCE, pack
-from pushgate.zookeeper import link as zookeeper_link
 from pushgate.zookeeper.link import ZooKeeperLink
 from tests.fakes.nats import free_ports
 from tests.fakes.subscriber import Subscriber, until
@@ -61,7 +60,7 @@ async def running(url: str) -> AsyncIterator[tuple[ZooKeeperBus, Subscriber]]:
 @asynccontextmanager
 async def probing(server: RealZooKeeper) -> AsyncIterator[Probe]:
     link = ZooKeeperLink("probe", lambda path: None)
-    await link.open("127.0.0.1", server.port)
+    await link.open("127.0.0.1", server.port, 5)
     try:
         yield Probe(
             link, f"{server.url.partition('//')[2].partition('/')[1]}{server.url.rpartition('/')[2]}/pushgate/live"
@@ -247,16 +246,15 @@ async def test_a_server_that_is_none_is_left_with_the_reason(said: bytes, reason
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         link = ZooKeeperLink("bus", lambda path: None)
         with pytest.raises(ConnectionError, match=reason):
-            await link.open("127.0.0.1", server.sockets[0].getsockname()[1])
+            await link.open("127.0.0.1", server.sockets[0].getsockname()[1], 5)
         await link.close()
 
 
-async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zookeeper_link, "TICK", 0.02)
+async def test_a_server_that_says_nothing_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         link = ZooKeeperLink("bus", lambda path: None)
         with pytest.raises(TimeoutError):
-            await link.open("127.0.0.1", server.getsockname()[1])
+            await link.open("127.0.0.1", server.getsockname()[1], 0.1)
         await link.close()
 
 

@@ -23,6 +23,11 @@ from pushgate.log import get_logger
 from pushgate.zookeeper.address import parse_url
 from pushgate.zookeeper.link import ZooKeeperLink
 
+PATIENCE = (0.5, 4.0)
+"""Seconds for a server to begin a session: so many at first, and twice as many with each time-out, up to the last.
+
+One that has just been started may listen and answer nobody who came before it was ready.
+"""
 PROBES = 5
 """Writes by which the time of one is measured, each time that the bus connects."""
 
@@ -45,6 +50,7 @@ class ZooKeeperBus:
         self._reader: Reader
         self._writer: Writer
         self._up: asyncio.Future[None] | None = None
+        self._patience = PATIENCE[0]
         self.reconnects = 0
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
@@ -57,6 +63,7 @@ class ZooKeeperBus:
             mark = await self._measure(link)
             await self._reader.follow(link, mark, Cleaner(link, self._path, f"{self._root}/cleaner", self._acl))
             self._writer = Writer(link, self._path, self._acl)
+            self._patience = PATIENCE[0]
             if up.done():
                 self.reconnects += 1
                 on_gap()
@@ -98,7 +105,11 @@ class ZooKeeperBus:
 
     async def _open(self, link: ZooKeeperLink) -> None:
         host, port = random.choice(self._address.places)  # noqa: S311
-        await link.open(host, port, self._address.user, self._address.password)
+        try:
+            await link.open(host, port, self._patience, self._address.user, self._address.password)
+        except TimeoutError:
+            self._patience = min(2 * self._patience, PATIENCE[1])
+            raise ConnectionError(f"{host}:{port} does not answer") from None
 
     def _see(self, path: str) -> None:
         self._reader.see(path)

@@ -85,12 +85,12 @@ class ZooKeeperLink(asyncio.Protocol):
         self.session = (0, b"")
         """The session's id and its password."""
 
-    async def open(self, host: str, port: int, user: str = "", password: str = "") -> None:
-        """Connect and begin a session. Raises OSError, also for a server that refuses."""
+    async def open(self, host: str, port: int, patience: float, user: str = "", password: str = "") -> None:
+        """Connect and begin a session, within `patience` seconds. Raises OSError, also for a server that refuses."""
         loop = asyncio.get_running_loop()
         self.server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._greeted = loop.create_future()
-        async with asyncio.timeout(PATIENCE * TICK):
+        async with asyncio.timeout(patience):
             await loop.create_connection(lambda: self, host, port)
             self._write(Connect(0, 0, int(SESSION * 1000), *self.session, False).serialize())
             await self._greeted
