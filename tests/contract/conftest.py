@@ -14,6 +14,7 @@ from pushgate.inbox import Inbox, Options, create_inbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
+from tests.fakes.zookeeper import RealZooKeeper
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -36,13 +37,13 @@ class Server(Protocol):
     def close(self) -> None: ...
 
 
-SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
+SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis, "zookeeper": RealZooKeeper}
 
 
 @contextmanager
 def serving(name: str, request: pytest.FixtureRequest, path: Path) -> Iterator[Server]:
     """The server of a backend, for one test."""
-    if name not in SERVERS:
+    if name == "zookeeper":
         yield request.getfixturevalue(name)  # that one is shared by all tests
     else:
         server = SERVERS[name](path / "data")

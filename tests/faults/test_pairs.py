@@ -12,7 +12,7 @@ from tests.faults.reliable_fleet import Fleet
 from tests.rig.node import RunningNode
 
 SEED = 7
-PAIRS = [("redis", "embedded"), ("nats", "embedded")]
+PAIRS = [("redis", "embedded"), ("nats", "embedded"), ("zookeeper", "embedded")]
 """Kinds of the bus and the inbox."""
 
 

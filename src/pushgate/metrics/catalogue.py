@@ -102,8 +102,12 @@ TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS who
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
 DRAINING = _gauge("draining", "Whether the node is being drained: it lets nobody in, and sends its clients away")
+UPGRADING = _gauge("upgrading", "Whether an upgrade of the node is under way, until its old processes have ended")
 
 BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up", own=True)
+INBOX_READY = _gauge(
+    "inbox_ready_workers", "Workers whose inbox takes reliable messages; 0 on a node without one", own=True
+)
 
 OPENED = _counter("connections_opened_total", "Channel sessions opened")
 CLOSED = _counters(

@@ -20,7 +20,7 @@ from pushgate.api.app import build_app
 from pushgate.config import Config
 from pushgate.log import get_logger
 from pushgate.messages.questions import Node
-from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
+from pushgate.metrics.catalogue import CONNECTIONS, NODE_START, UPGRADING
 from pushgate.metrics.generations import describe
 from pushgate.metrics.rows import Rows
 from pushgate.node.check import check_config
@@ -225,6 +225,7 @@ class Supervisor:
             estate, files, self._workers, self._systemd, self._selector, self._timers, report, self._end_upgrade
         )
         self._workers.heed = self._upgrade
+        self._row[UPGRADING] = 1  # until it failed, or this row counts no more
         self._upgrade.begin()
         return None
 
@@ -249,6 +250,7 @@ class Supervisor:
         self._upgrade = None
         self._workers.heed = HEEDLESS
         if not done:
+            self._row[UPGRADING] = 0
             return
         self._handed_over = True
         if self._nats is not None:

@@ -29,7 +29,7 @@ from pushgate.inbox.base import NO_PLACES
 from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, REFUSED
+from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, INBOX_READY, REFUSED
 from pushgate.metrics.generations import OtherRows
 from pushgate.metrics.rows import Rows
 from pushgate.node import control as words
@@ -127,11 +127,11 @@ class Worker:
         self._door = Door(self._poller, plan.terms, admission, plan.tls.clients, patience, row, self._let_in)
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         self._bus = create_bus(plan.servers.bus, config.bus.prefix)
-        self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
+        url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
+        self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, self._why_not_ready, url != NONE)
         replace = Replacing(self._sessions).replace
         self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row, replace)
         self._sessions.on_device = self._questions.tell_taken
-        url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
         self._devices = (
             Devices(url, config, plan.lineage, self._poller, self._sessions, self._welcome, row, node_row, loop)
             if url != NONE
@@ -305,6 +305,7 @@ class Worker:
         self._questions.tick()
         if self._devices is not None:
             self._devices.tick()
+            self._row[INBOX_READY] = int(not self._devices.why_not_ready())
         self._answers.tick(time.monotonic())
         self._row[BUS_CONNECTED] = int(self._bus.connected)
         self._row[BUS_RECONNECTS] += self._bus.reconnects - self._reconnects
