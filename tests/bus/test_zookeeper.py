@@ -40,6 +40,10 @@ class Probe:
         done = await self._link.ask(Transaction(requests))
         assert not any(isinstance(each, Exception) for each in done), done
 
+    async def put_into(self, number: int) -> None:
+        """Have a batch contain a node, so that it cannot be removed."""
+        await self.do(Create(f"{self._path}/{number:010d}/child", b"", OPEN_ACL_UNSAFE, 0))
+
     def create(self, data: bytes) -> Create:
         return Create(f"{self._path}/", data, OPEN_ACL_UNSAFE, SEQUENCE)
 
@@ -148,6 +152,21 @@ async def test_one_of_all_removes_what_is_old_and_another_when_it_is_gone(zookee
         await until_numbers(probe, lambda numbers: len(numbers) == 1)
         await subscriber.has(40)
         assert subscriber.gaps == 0
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_log_that_cannot_be_cleaned_is_said_once_and_goes_on(zookeeper: RealZooKeeper) -> None:
+    async with running(zookeeper.url) as (bus, subscriber), probing(zookeeper) as probe:
+        with capture_logs() as lines:
+            await probe.put_into((await probe.numbers())[0])
+            await until(lambda: lines)
+            for number in range(5):
+                await bus.publish([Parcel(1, b"%d" % number)])
+                await asyncio.sleep(0.1)  # as many looks as would say it again
+            await subscriber.has(5)
+        assert [(line["event"], line["reason"]) for line in lines] == [
+            ("the bus cannot be cleaned, and grows", "NotEmptyError")
+        ]
 
 
 @pytest.mark.parametrize("bound", ["MOST", "BYTES"])

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import NoNodeError, RolledBackError, RuntimeInconsistency
 from kazoo.protocol.serialization import Create, Delete, Exists, Transaction
 
+from pushgate.log import get_logger
 from pushgate.zookeeper.link import ZooKeeperLink
 
 KEEP = 10.0
@@ -24,6 +25,12 @@ EPHEMERAL = 1
 """The flag of a node that goes with its session."""
 
 
+_HARMLESS = NoNodeError, RolledBackError, RuntimeInconsistency
+"""A batch that is gone already, and what is said of those beside one that could not be removed."""
+
+log = get_logger("bus")
+
+
 class Cleaner:
     """Removes old batches if it is the one who does, and else stands by. It lives as long as the link.
 
@@ -36,6 +43,7 @@ class Cleaner:
         self._seat = seat
         self._acl = acl
         self._elected = False
+        self._warned = False
         self._seen: dict[int, tuple[float, int]] = {}
 
     def note(self, number: int, size: int) -> None:
@@ -66,16 +74,26 @@ class Cleaner:
     def _remove(self, numbers: Sequence[int]) -> None:
         for first in range(0, len(numbers), AT_ONCE):
             some = [self._delete(number) for number in numbers[first : first + AT_ONCE]]
-            self._link.send(Transaction(some), _ignore)
+            self._link.send(Transaction(some), self._take_removal)
 
     def _renew(self, numbers: Sequence[int]) -> None:
         """Replace the log by an empty one; not done when a batch came meanwhile, and tried again with the next look."""
         deletes = [self._delete(number) for number in numbers]
         anew = Delete(self._path, -1), Create(self._path, b"", self._acl, 0)
-        self._link.send(Transaction([*deletes, *anew]), _ignore)
+        self._link.send(Transaction([*deletes, *anew]), lambda answer: None)
 
     def _delete(self, number: int) -> Delete:
         return Delete(f"{self._path}/{number:010d}", -1)
+
+    def _take_removal(self, answer: Any) -> None:
+        """Say why nothing was removed, once; it is tried again. What somebody else has removed is no reason."""
+        results = answer if isinstance(answer, list) else []
+        reasons = {
+            type(each).__name__ for each in results if isinstance(each, Exception) and type(each) not in _HARMLESS
+        }
+        if reasons and not self._warned:
+            self._warned = True
+            log.warning("the bus cannot be cleaned, and grows", path=self._path, reason=", ".join(sorted(reasons)))
 
     def _take_seat(self, answer: Any) -> None:
         if isinstance(answer, NoNodeError):
@@ -83,7 +101,3 @@ class Cleaner:
 
     def _take_election(self, answer: Any) -> None:
         self._elected = isinstance(answer, str)
-
-
-def _ignore(_answer: Any) -> None:
-    """Let it be: what could not be removed is looked at again."""
