@@ -14,7 +14,7 @@ import pytest
 from tests.fakes.nats import free_ports, freeze
 
 JAR = Path("/usr/share/java/zookeeper.jar")
-"""Where Debian's package has it; it names its libraries."""
+"""Where Debian's package has it; it names the libraries that it needs."""
 QUICK = "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx256m"
 """What lets a Java program start in less than half a second."""
 CONFIG = """tickTime=2000
@@ -32,7 +32,7 @@ def java_program() -> str:
     """Return the path of java; where it or ZooKeeper is not CI fails, and a user's machine skips the test."""
     found = shutil.which("java")
     if found is None or not JAR.exists():
-        reason = "there is no ZooKeeper (Debian: zookeeper)"
+        reason = "there is no ZooKeeper (Debian: libzookeeper-java, default-jre-headless)"
         if os.environ.get("CI"):
             raise AssertionError(reason)
         pytest.skip(reason)

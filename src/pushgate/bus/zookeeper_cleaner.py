@@ -56,7 +56,7 @@ class Cleaner:
         self._seen = {number: self._seen.get(number, (now, 0)) for number in numbers}
         if not self._elected:
             self._link.send(Exists(self._seat, False), self._take_seat)
-        elif numbers and numbers[-1] >= FULL:
+        elif numbers and numbers[-1] >= FULL and len(numbers) <= 2 * MOST:  # more would not fit into one transaction
             self._renew(numbers)
         else:
             self._remove(numbers[: -self._count_kept(now)])

@@ -141,7 +141,7 @@ class ZooKeeperLink(asyncio.Protocol):
         self.reason = self.reason or f"the {self._part} is stopped"
         self._fail_calls()
         try:
-            if self._transport is not None and not self.lost.is_set():
+            if self.session[0] and not self.lost.is_set():
                 self._write(_HEAD.pack(0, Close.type))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self.lost.wait(), GOODBYE)
