@@ -23,7 +23,7 @@ from pushgate.log import get_logger
 from pushgate.zookeeper.address import parse_url
 from pushgate.zookeeper.link import ZooKeeperLink
 
-PATIENCE = (0.5, 4.0)
+PATIENCE = (0.5, 2.0)
 """Seconds for a server to begin a session: so many at first, and twice as many with each time-out, up to the last.
 
 One that has just been started may listen and answer nobody who came before it was ready.
