@@ -1,7 +1,6 @@
 """What only the ZooKeeper backend promises: a log that keeps for a moment, is kept short, and may be made anew."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -246,35 +245,6 @@ async def test_whoever_gives_a_password_makes_a_log_that_is_closed_to_others(zoo
             assert lines[0]["event"] == "bus away"
             assert lines[0]["reason"].endswith("/pushgate/live cannot be written to: NoAuthError")
             assert "wrong" not in str(lines)
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak as ZooKeeper does"),
-        (b"", "the bus closed the connection"),
-        (b"\0\0\0\x24" + bytes(36), "the server does not know the session"),
-    ],
-)
-async def test_a_server_that_is_none_is_left_with_the_reason(said: bytes, reason: str) -> None:
-    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(said)
-        writer.close()
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        link = ZooKeeperLink("bus", lambda path: None)
-        with pytest.raises(ConnectionError, match=reason):
-            await link.open("127.0.0.1", server.sockets[0].getsockname()[1], 5)
-        await link.close()
-
-
-async def test_a_server_that_says_nothing_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        link = ZooKeeperLink("bus", lambda path: None)
-        with pytest.raises(TimeoutError):
-            await link.open("127.0.0.1", server.getsockname()[1], 0.1)
-        await link.close()
 
 
 async def test_three_servers_carry_on_without_their_leader(tmp_path: Path) -> None:
