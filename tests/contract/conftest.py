@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from pushgate.inbox.memory import MemoryInbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
+from tests.fakes.zookeeper import RealZooKeeper
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -33,11 +35,28 @@ class Server(Protocol):
     def kill(self) -> None: ...
     def freeze(self) -> None: ...
     def thaw(self) -> None: ...
-    def wipe(self) -> None: ...
     def close(self) -> None: ...
 
 
-SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
+class Store(Server, Protocol):
+    """A server that keeps something, which can be taken from it."""
+
+    def wipe(self) -> None: ...
+
+
+STORES: dict[str, Callable[[Path], Store]] = {"nats": RealNats, "redis": RealRedis}
+SERVERS: dict[str, Callable[[Path], Server]] = {**STORES, "zookeeper": RealZooKeeper}
+
+
+@contextmanager
+def serving(name: str, request: pytest.FixtureRequest, path: Path) -> Iterator[Server]:
+    """The server of a backend, for one test."""
+    if name == "zookeeper":
+        yield request.getfixturevalue(name)  # that one is shared by all tests
+    else:
+        server = SERVERS[name](path / "data")
+        yield server
+        server.close()
 
 
 @pytest.fixture
@@ -48,31 +67,29 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
     server.close()
 
 
-@pytest.fixture(params=["nats", "redis"])
+@pytest.fixture(params=["nats", "redis", "zookeeper"])
 def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
-    server = SERVERS[request.param](tmp_path / "data")
-    yield server
-    server.close()
+    with serving(request.param, request, tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(params=["nats", "redis"])
-def inbox_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+def inbox_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An inbox that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
-    server = SERVERS[request.param](tmp_path / "data")
+    server = STORES[request.param](tmp_path / "data")
     yield server
     server.close()
 
 
-@pytest.fixture(params=["memory", "nats", "redis"])
+@pytest.fixture(params=["memory", "nats", "redis", "zookeeper"])
 def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker]:
     """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
     if request.param == "memory":
         yield lambda: create_bus("memory:")
         return
-    server = SERVERS[request.param](tmp_path / "data")
-    yield lambda: create_bus(server.url)
-    server.close()
+    with serving(request.param, request, tmp_path) as server:
+        yield lambda: create_bus(server.url)
 
 
 @pytest.fixture(params=["memory", "nats", "redis"])

