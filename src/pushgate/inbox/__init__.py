@@ -18,6 +18,7 @@ from pushgate.inbox.base import (
     Outcome,
     Refused,
     Unknown,
+    Usage,
 )
 from pushgate.inbox.memory import MemoryInbox
 from pushgate.inbox.nats import NatsInbox
@@ -38,6 +39,7 @@ __all__ = [
     "Outcome",
     "Refused",
     "Unknown",
+    "Usage",
     "create_inbox",
 ]
 

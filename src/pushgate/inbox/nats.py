@@ -25,6 +25,7 @@ from pushgate.inbox.base import (
     Outcome,
     Refused,
     Unknown,
+    Usage,
 )
 from pushgate.inbox.nats_append import GroupCommit, Message
 from pushgate.inbox.nats_cursors import Cursors
@@ -154,6 +155,13 @@ class NatsInbox:
         """See Inbox."""
         with self._measured("read", INBOX_READ_TIME):
             return await self._of(tenant).gets.newest(confirmed=confirmed)
+
+    async def usage(self, tenant: str) -> Usage:
+        """See Inbox."""
+        link = self._reads.link
+        if link is None:
+            raise InboxUnavailable("the inbox is away")
+        return await self._of(tenant).stream.usage(link)
 
     def epoch(self, tenant: str) -> str:
         """See Inbox."""

@@ -31,6 +31,7 @@ from pushgate.node.devices import replicas_of
 from pushgate.node.draining import Drain, drain_time
 from pushgate.node.growing import Mover
 from pushgate.node.heritage import Estate, Yours
+from pushgate.node.memory import watch_memory
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.progress import Report
@@ -155,6 +156,7 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             self._row[NODE_START] = int(time.time())
+            watch_memory(self._row, self._timers)
             if self._succession is None:
                 self._workers.start()
                 self._take_charge()
