@@ -2,9 +2,12 @@
 alerts reach whom they should."""
 
 import asyncio
+import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ import jwt
 import pytest
 
 from pushgate.tenants.registry import hash_api_key
-from tests.monitoring.places import DASHBOARDS, load_dashboard, queries_of
+from tests.monitoring.places import DASHBOARDS, ROOT, load_dashboard, queries_of
 from tests.monitoring.servers import Alertmanager, Hook, Prometheus
 from tests.rig.certificates import the_authority
 from tests.rig.client import WsClient
@@ -171,6 +174,32 @@ def test_the_alert_of_the_killed_worker_arrives(scene: Scene) -> None:
     )
     assert alert["annotations"]["runbook_url"] == "docs/operations.md#pushgateworkerrestarts"
     assert scene.hook.of("PushgateNodeDown") == []
+
+
+def test_the_doctor_finds_the_node_well_but_for_its_worker(scene: Scene) -> None:
+    node = scene.node
+    command = [
+        sys.executable,
+        "-m",
+        "pushgate",
+        "doctor",
+        "--json",
+        "--data-dir",
+        str(node.data_dir),
+        "--api",
+        node.api,
+    ]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PUSHGATE_API_KEY": "key of acme"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    said = json.loads(done.stdout)
+    assert said["connections"] > 0, done.stderr
+    machine = {finding["check"]: finding["says"] for finding in said["machine"]}
+    assert "of the node that runs" in machine["open files"]
+    assert [check for check, says in machine.items() if "cannot be told" in says] == []
+    found = {finding["check"]: finding["state"] for finding in said["node"]}
+    assert found["workers"] == "warning", "it died once"
+    for check in ("ready", "files in use", "inbox", "store", "tenants", "certificates", "nodes"):
+        assert found[check] == "ok", (check, said["node"])
 
 
 def test_somebody_is_woken_when_the_node_ends(scene: Scene) -> None:
