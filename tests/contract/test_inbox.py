@@ -292,13 +292,20 @@ async def test_a_tenant_has_so_many_bytes_and_others_are_not_touched(new_inbox: 
         assert codes(await inbox.append(TENANT, [draft("bob", 1, payload=bytes(30_000))])) == ["inbox_full"]
         assert codes(await inbox.append("other", [draft("alice", 1, payload=bytes(30_000))])) == ["appended"]
         assert len(await read(inbox, "alice")) == 3
+        usage = await inbox.usage(TENANT)
+        assert usage.max_bytes == 100_000
+        assert 90_000 < usage.bytes < 95_000
         await gone(inbox, "alice")
+        async with asyncio.timeout(10):  # what no read brings any more may take its room for a moment
+            while (await inbox.usage(TENANT)).bytes > 1000:
+                await asyncio.sleep(0.02)
         await append(inbox, draft("bob", 1, payload=bytes(30_000)))
 
 
 async def test_limits_change_when_a_tenant_is_opened_again(new_inbox: InboxMaker) -> None:
     inbox = new_inbox()
     async with following(inbox, {TENANT: Limits(0, 2)}):
+        assert (await inbox.usage(TENANT)).max_bytes == 0
         assert codes(await inbox.append(TENANT, [draft("alice", number) for number in range(3)])) == [
             *["appended"] * 2,
             "user_full",

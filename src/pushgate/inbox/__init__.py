@@ -19,6 +19,7 @@ from pushgate.inbox.base import (
     Outcome,
     Refused,
     Unknown,
+    Usage,
 )
 from pushgate.metrics.rows import Row
 
@@ -37,6 +38,7 @@ __all__ = [
     "Outcome",
     "Refused",
     "Unknown",
+    "Usage",
     "create_inbox",
 ]
 

@@ -119,6 +119,13 @@ class Options(NamedTuple):
     lineage: str = ""
 
 
+class Usage(NamedTuple):
+    """How many bytes a tenant's entries have, as its limit counts them, and the limit; 0: none but the backend's."""
+
+    bytes: int
+    max_bytes: int
+
+
 class FollowedTo(NamedTuple):
     """A place in a tenant's logs: an offset of an epoch."""
 
@@ -164,6 +171,9 @@ class Inbox(Protocol):
         """Return an offset that no entry answered so far is above, and that is none of a later one: the highest given
         so far, as a rule. Where there are several copies, one may be asked that lacks what other processes appended
         just now; with `confirmed` none is. Raises InboxUnavailable."""
+
+    async def usage(self, tenant: str) -> Usage:
+        """Return how full an opened tenant's logs are. Raises InboxUnavailable."""
 
     def epoch(self, tenant: str) -> str:
         """Return the epoch of an opened tenant's logs, as last heard. Raises InboxUnavailable before that."""

@@ -22,6 +22,7 @@ from pushgate.inbox.base import (
     Options,
     Outcome,
     Unknown,
+    Usage,
 )
 from pushgate.inbox.figures import count_appends, measured
 from pushgate.inbox.nats_append import GroupCommit, Message
@@ -142,6 +143,13 @@ class NatsInbox:
         """See Inbox."""
         with measured(self._row, "read", INBOX_READ_TIME):
             return await self._of(tenant).gets.newest(confirmed=confirmed)
+
+    async def usage(self, tenant: str) -> Usage:
+        """See Inbox."""
+        link = self._reads.link
+        if link is None:
+            raise InboxUnavailable("the inbox is away")
+        return await self._of(tenant).stream.usage(link)
 
     def epoch(self, tenant: str) -> str:
         """See Inbox."""

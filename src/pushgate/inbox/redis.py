@@ -23,6 +23,7 @@ from pushgate.inbox.base import (
     Options,
     Outcome,
     Unknown,
+    Usage,
 )
 from pushgate.inbox.figures import count_appends, measured
 from pushgate.inbox.redis_entry import cursor_key, root_key, tenant_key, unpack_cursor, unpack_entry
@@ -126,6 +127,12 @@ class RedisInbox:
         with measured(self._row, "read", INBOX_READ_TIME):
             (newest,) = await self._ask(("HGET", self._key_of(tenant), "newest"))
         return int(newest) if isinstance(newest, bytes) else 0
+
+    async def usage(self, tenant: str) -> Usage:
+        """See Inbox."""
+        self._check_open(tenant)
+        (found,) = await self._ask(("HGET", self._key_of(tenant), "bytes"))
+        return Usage(int(found) if isinstance(found, bytes) else 0, self._limits[tenant].max_bytes)
 
     def epoch(self, tenant: str) -> str:
         """See Inbox."""

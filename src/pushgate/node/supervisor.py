@@ -29,6 +29,7 @@ from pushgate.node.draining import Drain, drain_time
 from pushgate.node.growing import Mover
 from pushgate.node.heritage import Yours
 from pushgate.node.holdings import Holdings
+from pushgate.node.memory import watch_memory
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
 from pushgate.node.reload import Reload
@@ -152,6 +153,7 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             self._row[NODE_START] = int(time.time())
+            watch_memory(self._row, self._timers)
             self._turnover.begin(self._take_charge, self._succeed)
             while not (self._stopping or self._turnover.handed_over) or self._workers.running:
                 for key, _ in self._selector.select(self._timers.wait()):

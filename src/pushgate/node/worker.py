@@ -212,6 +212,8 @@ class Worker:
             places = plan.predecessor.places if plan.predecessor is not None else NO_PLACES
             starts.append(self._devices.start(shards, self._router.bring, plan.config.tenants, places))
         await asyncio.gather(*starts)
+        if self._devices is not None and plan.index == 0:  # an inbox is the same for all workers
+            self._devices.watch_room(plan.tenants.numbers)
 
     def _accept(self) -> None:
         """All sessions of the generation before are here: let clients and callers in."""
