@@ -89,6 +89,7 @@ class Supervisor:
         self._tls = Tls(checked.certificates)
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
+        self._home = (succession.home if succession is not None else 0) or secrets.randbits(64) | 1
         self._files = _raise_file_limit()
         self._succession = succession
         self._demo_key = demo_key
@@ -219,6 +220,7 @@ class Supervisor:
             fixed=fixed_settings(config),
             rows=describe(self._rows, self._tenants.numbers),
             demo_key=self._demo_key,
+            home=self._home,
         )
         files = [self._data_dir.lock, self._clients.fileno(), self._management.fileno(), self._rows_file]
         self._upgrade = Upgrade(
@@ -325,6 +327,7 @@ class Supervisor:
             index=index,
             workers=len(self._channels),
             node=self._node,
+            home=self._home,
             config=self._config,
             servers=self._servers.at(self._nats.url) if self._nats is not None else self._servers,
             lineage=self._nats.lineage if self._nats is not None and self._servers.inbox == EMBEDDED else "",
