@@ -121,7 +121,7 @@ class Directory:
 
     def let_in(self) -> None:
         """Let in all who wait: nobody is to come any more."""
-        for waiting in (self._new, self._flying):
+        for waiting in (self._flying, self._new):
             for thens in waiting.values():
                 while thens:
                     _call(thens.pop(0))
@@ -155,14 +155,19 @@ class Directory:
         for _ in range(min(self._share, len(self._due), GROUP)):
             self._new.setdefault(self._due.pop(), [])
 
+    @property
+    def _busy(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._renews or self._new or self._removed or not self.current)
+
     def _wake(self) -> None:
-        if self._writer is None and self._registry.connected:
+        if self._writer is None and self._busy and self._registry.connected:
             self._writer = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
         """Write until there is nothing to write; what comes meanwhile goes with the next group."""
         try:
-            while self._renews or self._new or self._removed or not self.current:
+            while self._busy:
                 if self._renews:
                     self._renews = False
                     if not await self._registry.renew():
