@@ -1,5 +1,7 @@
 """Which nodes there are, as far as one worker has heard: each says so once a second."""
 
+from collections.abc import Set
+
 from pushgate.messages.questions import Here, Node
 from pushgate.sockets.poller import TICK
 
@@ -33,7 +35,7 @@ class Presence:
         self._now = 0
         self._settled_at = SETTLED
         self._beside = 0  # ticks that we have heard another node of our name
-        self.homes: frozenset[int] | None = None
+        self.homes: Set[int] | None = None
         """The homes of all nodes; None while one of them, our own too, is not in the directory with all its users."""
 
     @property

@@ -9,7 +9,7 @@ Reliable pushes go through the inbox, and are no matter of this.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -72,7 +72,7 @@ class Addressing:
         self,
         registry: Readable,
         settled: Callable[[], bool],
-        homes: Callable[[], frozenset[int] | None],
+        homes: Callable[[], Set[int] | None],
         row: Row,
     ) -> None:
         self._registry = registry
