@@ -147,6 +147,7 @@ async def test_a_caller_that_is_gone_disturbs_no_other(scene: Scene) -> None:
 async def test_it_says_when_pushes_go_to_every_node_and_when_no_longer(scene: Scene) -> None:
     with structlog.testing.capture_logs() as lines:
         for scene.settled, scene.homes in (
+            (False, None),
             (True, frozenset({1})),
             (False, frozenset({1})),
             (False, None),
@@ -156,6 +157,7 @@ async def test_it_says_when_pushes_go_to_every_node_and_when_no_longer(scene: Sc
         ):
             scene.addressing.tick()
     assert [(line["event"], line.get("reason")) for line in lines] == [
+        ("pushes go to the nodes that hold their users", None),
         ("pushes go to every node", "the registry is away, or new"),
         ("pushes go to every node", "a node is not in the directory with all its users"),
         ("pushes go to the nodes that hold their users", None),

@@ -27,6 +27,7 @@ MOST_COPIED = 1024 * 1024
 """Bytes of data, in all copies, that one push to several users puts on the bus."""
 MANY = 100
 """Users of one push above which it goes to every node unasked: they are likely to be on each."""
+AWAY = "the registry is away, or new"
 PATIENCE = 0.25
 """Seconds that pushes wait for the directory's answer."""
 
@@ -82,7 +83,7 @@ class Addressing:
         self._asked: list[tuple[Sequence[bytes], asyncio.Future[Found | None]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._failing = False
-        self._trouble = ""
+        self._trouble = AWAY  # as at every start, of which there is nothing to say
 
     async def address(self, pushes: Sequence[Push]) -> Sequence[Parcel]:
         """Return live pushes as parcels, in their order. Never raises; awaits plain futures only."""
@@ -120,7 +121,7 @@ class Addressing:
         """Count one tick of the worker; says when pushes begin to go to every node, and when they cease to."""
         trouble = ""
         if not self._settled() or self._failing:
-            trouble = "the registry is away, or new"
+            trouble = AWAY
         elif self._homes() is None:
             trouble = "a node is not in the directory with all its users"
         self._failing = False
