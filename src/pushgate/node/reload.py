@@ -105,6 +105,7 @@ def fixed_settings(config: Config) -> dict[str, str]:
     fixed: dict[str, object] = {
         "node.data_dir": os.path.abspath(config.node.data_dir),
         "bus": (bus.url, bus.prefix),
+        "bus.routing": bus.routing,
         "cluster": config.cluster,
         "inbox": (inbox.url, inbox.sync, inbox.replicas),
     }

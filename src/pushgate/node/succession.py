@@ -55,6 +55,11 @@ class Succession:
         """Whether we are in charge, and our workers have everything."""
         return self._finished
 
+    @property
+    def home(self) -> int:
+        """The number that the node is addressed by; 0 where it has none."""
+        return self._estate.home
+
     def ask(self) -> Estate:
         """Return what there is to take over. Raises StartError when the old supervisor does not say."""
         try:
