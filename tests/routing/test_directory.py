@@ -144,6 +144,22 @@ async def test_while_the_registry_is_away_nobody_waits_and_then_all_is_written_a
     assert scene.directory.settled
 
 
+async def test_a_storm_that_waited_in_vain_is_let_in_a_part_at_a_time(scene: Scene) -> None:
+    users = [f"user{number}" for number in range(3 * GROUP)]
+    scene.registry.stall()
+    for user in users:
+        scene.admit(user)
+    await asyncio.sleep(0)
+    scene.registry.go_away()
+    counts = []
+    async with asyncio.timeout(5):
+        while len(scene.let_in) < len(users):
+            await asyncio.sleep(0)
+            counts.append(len(scene.let_in))
+    assert scene.let_in == users
+    assert max(after - before for before, after in zip([0, *counts], counts, strict=False)) <= 2 * GROUP
+
+
 async def test_who_comes_before_the_loss_is_known_is_let_in_too(scene: Scene) -> None:
     scene.registry.go_away()
     scene.admit("anna")

@@ -105,10 +105,11 @@ def fixed_settings(config: Config) -> dict[str, str]:
     fixed: dict[str, object] = {
         "node.data_dir": os.path.abspath(config.node.data_dir),
         "bus": (bus.url, bus.prefix),
-        "bus.routing": bus.routing,
         "cluster": config.cluster,
         "inbox": (inbox.url, inbox.sync, inbox.replicas),
     }
+    if bus.routing != "broadcast":
+        fixed["bus.routing"] = bus.routing
     return {name: sha256(msgpack.encode(value)).hexdigest() for name, value in fixed.items()}
 
 

@@ -82,7 +82,7 @@ class Succession:
     def check_fixed(self, settings: Mapping[str, str]) -> None:
         """Raise StartError when settings differ that only a restart can change."""
         theirs = self._estate.fixed
-        differ = [name for name in settings if settings[name] != theirs.get(name)]
+        differ = [name for name in {**theirs, **settings} if settings.get(name) != theirs.get(name)]
         if differ:
             raise StartError(f"{', '.join(differ)}: changes with a restart only, not with an upgrade")
 

@@ -12,6 +12,7 @@ What changes in one turn of the loop, or while a group is on its way, goes toget
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
@@ -51,6 +52,7 @@ class Directory:
         self._due: set[bytes] = set()  # to be written again; in the registry already where that is current
         self._new: dict[bytes, list[Then]] = {}
         self._flying: dict[bytes, list[Then]] = {}
+        self._waiting: deque[Then] = deque()  # those who are let in without an entry
         self._left: dict[bytes, int] = {}  # users without a session, and the tick at which their entry is removed
         self._removed: set[bytes] = set()
         self._frozen = False
@@ -123,8 +125,10 @@ class Directory:
         """Let in all who wait: nobody is to come any more."""
         for waiting in (self._flying, self._new):
             for thens in waiting.values():
-                while thens:
-                    _call(thens.pop(0))
+                self._waiting.extend(thens)
+                thens.clear()
+        while self._waiting:
+            _call(self._waiting.popleft())
 
     async def stop(self) -> None:
         """Let go of the registry. Entries stay: nobody looks at those of a node that has left."""
@@ -221,8 +225,15 @@ class Directory:
         new, self._new = self._new, {}
         self._due.update(new)
         for thens in new.values():
-            for then in thens:
-                _call(then)
+            self._waiting.extend(thens)
+        self._let_some_in()
+
+    def _let_some_in(self) -> None:
+        """Let in who waits, as many as otherwise in one turn of the loop."""
+        for _ in range(min(GROUP, len(self._waiting))):
+            _call(self._waiting.popleft())
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._let_some_in)
 
 
 def _call(then: Then) -> None:

@@ -8,6 +8,7 @@ wildcard at the end: a stream in memory goes there by the part before. Of what i
 answered: a stream takes the messages of a connection in their order.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -34,6 +35,8 @@ EXISTS = 10058
 """The error for a stream that is there with other settings."""
 MOVED_ON = 10071
 """The error for a message that does not follow the one that it should."""
+PAUSE = 1.0
+"""Seconds until the next attempt with a server that is there, but has no place for a bucket (yet)."""
 TOGETHER = 128
 """Users that are asked for at once: the server refuses to find more than 1,024 entries."""
 REMOVED = b"NATS/1.0\r\nKV-Operation: DEL\r\nNats-TTL: 1s\r\n\r\n"
@@ -69,6 +72,7 @@ class NatsRegistry:
                 self._seen = 0
                 self._lease_at = await self._publish(link, self._lease_message(""))
             except RegistryUnavailable as error:
+                await asyncio.sleep(PAUSE)
                 raise ConnectionError(str(error)) from None
             on_new()
 

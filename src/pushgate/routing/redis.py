@@ -48,7 +48,10 @@ class RedisRegistry:
         return self._keeper.connected
 
     async def write(self, held: Sequence[bytes], left: Sequence[bytes]) -> None:
-        """See Registry. What others wrote too long ago goes with it: a key that one node renews would keep it."""
+        """See Registry. What others wrote too long ago goes with it: a key that one node renews would keep it.
+
+        That is by our clock: those of nodes may differ by minutes, and not by half an hour.
+        """
         now = int(time.time())
         commands: list[Command] = [("ZREM", self._users + key.hex(), self._home) for key in left]
         for key in held:
