@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format bench fuzz soak chaos lock clean
+.PHONY: help install install-dev run test lint format bench million fuzz soak chaos lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ format: install-dev  ## let ruff format and mend
 
 bench: install  ## measure the three headline loads against a gateway of its own
 	scripts/bench
+
+million: install  ## hold a million connections on this machine, and do everything with them (ARGS=… for scripts/million)
+	$(BIN)/python scripts/million $(ARGS)
 
 fuzz: $(VENV)/.fuzz  ## look for bytes that break the readers (SECONDS=60 in all; TARGETS=…)
 	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
