@@ -37,7 +37,7 @@ class Command(Struct):
         """Whether it answers a request."""
         return bool(self.flag & ANSWER)
 
-    def __getitem__(self, name: str) -> int:
+    def number(self, name: str) -> int:
         """Return a field that is a number. Raises ValueError when there is none of that name."""
         value = (self.fields or {}).get(name)
         if value is None:
