@@ -13,6 +13,7 @@ from pushgate.inbox import Inbox, Options, create_inbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
+from tests.fakes.rocketmq import RealRocketMq
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -23,7 +24,10 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 
 class Server(Protocol):
-    """A server that a backend uses."""
+    """A server that a backend uses. One that `keeps` messages is followed further after a loss: that is no gap."""
+
+    @property
+    def keeps(self) -> bool: ...
 
     @property
     def url(self) -> str: ...
@@ -38,6 +42,16 @@ class Server(Protocol):
 SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
 
 
+def bus_server_of(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Server:
+    """Return a server of its own for a test, or the one of the session where starting one takes seconds."""
+    if name == "rocketmq":
+        server: RealRocketMq = request.getfixturevalue("rocketmq")
+        return server
+    own = SERVERS[name](tmp_path / "data")
+    request.addfinalizer(own.close)
+    return own
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RealNats]:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
@@ -46,23 +60,17 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
     server.close()
 
 
-@pytest.fixture(params=["nats", "redis"])
-def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(params=["nats", "redis", "rocketmq"])
+def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
-    server = SERVERS[request.param](tmp_path / "data")
-    yield server
-    server.close()
+    return bus_server_of(request.param, request, tmp_path)
 
 
-@pytest.fixture(params=["memory", "nats", "redis"])
-def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker]:
+@pytest.fixture(params=["memory", "nats", "redis", "rocketmq"])
+def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> BusMaker:
     """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
-    if request.param == "memory":
-        yield lambda: create_bus("memory:")
-        return
-    server = SERVERS[request.param](tmp_path / "data")
-    yield lambda: create_bus(server.url)
-    server.close()
+    url = "memory:" if request.param == "memory" else bus_server_of(request.param, request, tmp_path).url
+    return lambda: create_bus(url)
 
 
 @pytest.fixture(params=["memory", "nats"])

@@ -27,6 +27,8 @@ def redis_program() -> str:
 class RealRedis:
     """A redis-server in a directory of its own; it comes back on the same port, with what it had on the disk."""
 
+    keeps = False  # what goes by Pub/Sub
+
     def __init__(self, path: Path, *options: str, port: int = 0) -> None:
         self.program = redis_program()
         self._path = path

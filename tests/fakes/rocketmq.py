@@ -29,7 +29,7 @@ TOOLS = {"java": "default-jre-headless", "javac": "default-jdk-headless", "mvn":
 FRUGAL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx256m", "-XX:MaxDirectMemorySize=256m")
 PLAIN = ("-Dtls.server.mode=disabled",)
 """Without it a broker makes an RSA key at its start, which takes most of it."""
-ROUTE = 105
+ROUTE, MAX_OFFSET = 105, 30
 EVERYWHERE = {"topic": "SELF_TEST_TOPIC", "acceptStandardJsonOnly": "true"}
 """A topic that each broker has."""
 BASE = {"autoCreateSubscriptionGroup": "true", "autoCreateTopicEnable": "false", "flushDiskType": "ASYNC_FLUSH"}
@@ -186,7 +186,9 @@ class Broker(JavaServer):
 
 
 class RealRocketMq:
-    """One name server and one broker. What is killed and frozen is the broker, unless said otherwise."""
+    """One name server and one broker. What is killed and frozen is the broker."""
+
+    keeps = True
 
     def __init__(self, path: Path) -> None:
         self.name_server = NameServer(path / "name-server")
@@ -219,7 +221,16 @@ class RealRocketMq:
             self.start()
         elif self._frozen:
             self.thaw()
+            self._settle()
         self._frozen = False
+
+    def _settle(self) -> None:
+        """Wait until it has stored what was on its way when it was frozen: its end stands still."""
+        looks: list[str] = []
+        while len(looks) < 5 or len(set(looks[-5:])) > 1:
+            answer = say(self.broker.port, MAX_OFFSET, {"topic": "pushgate", "queueId": "0"})
+            looks.append(str(answer and answer.fields))
+            time.sleep(0.05)
 
     def close(self) -> None:
         self.broker.kill()
