@@ -23,6 +23,14 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have RocketMQ tested on the workers' loop alone: its broker takes seconds to start, and is killed often."""
+    left_out = [item for item in items if "[asyncio-rocketmq" in item.name]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 class Server(Protocol):
     """A server that a backend uses. One that `keeps` messages is followed further after a loss: that is no gap."""
 

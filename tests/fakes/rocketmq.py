@@ -137,9 +137,9 @@ class JavaServer:
 class NameServer(JavaServer):
     """A name server."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: Sequence[str] = PLAIN) -> None:
         settings = {"listenPort": str(free_ports(1)[0]), "bindAddress": "127.0.0.1"}
-        super().__init__(path, "org.apache.rocketmq.namesrv.NamesrvStartup", settings, PLAIN)
+        super().__init__(path, "org.apache.rocketmq.namesrv.NamesrvStartup", settings, options)
 
     def start(self) -> None:
         """Start it and wait until it answers."""

@@ -1,5 +1,6 @@
 """Where a topic's queues are: asked of the name servers, and the topic made where it is not there yet."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from msgspec import DecodeError, Struct, json
@@ -84,18 +85,19 @@ class Routes:
         self._turn += 1
         await link.open(*servers[self._turn % len(servers)], self._address.tls)
 
-    async def find(self, link: RocketLink) -> Route:
-        """Return the topic's route; empty when the name server knows no broker with it. Raises ConnectionError."""
-        return await self._ask(link, self._topic)
+    async def find(self, link: RocketLink, known: Collection[str]) -> Route:
+        """Return the topic's route; empty when the name server knows no broker with it.
 
-    async def make(self, link: RocketLink) -> None:
-        """Make the topic on all brokers that the name server knows. Raises ConnectionError when that fails."""
-        brokers = await self._ask(link, EVERYWHERE)
-        if not brokers:
-            raise ConnectionError(f"the name server at {link.server} knows no broker")
-        for spot in brokers.values():
-            if spot.writable and spot.places:
+        Where no broker is known to have the topic it is made on all; and again on a known one that has it no more,
+        since its store was wiped. The next call tells these. Raises ConnectionError, also when that is not allowed.
+        """
+        route = await self._ask(link, self._topic)
+        if route and route.keys() >= set(known):
+            return route
+        for name, spot in (await self._ask(link, EVERYWHERE)).items():
+            if name not in route and (name in known or not known) and spot.writable and spot.places:
                 await self._make_at(spot.places[0])
+        return route
 
     async def _ask(self, link: RocketLink, topic: str) -> Route:
         answer = await link.ask(Request(ROUTE, {"topic": topic, "acceptStandardJsonOnly": True}))
