@@ -146,7 +146,7 @@ async def test_a_wiped_store_is_a_gap_and_its_topic_made_again(cluster: Cluster)
         await until(lambda: not bus.connected and not other.connected, 2)
         await asyncio.to_thread(cluster.restore)
         await until(lambda: whole(bus) and whole(other), 10)
-        await bus.publish([Parcel(0, b"after")])
+        await bus.publish([Parcel(None, b"after")])
         for each in (subscriber, second):
             await until(lambda each=each: each.received[-1:] == [b"after"])  # type: ignore[misc]
             assert each.gaps >= 1

@@ -82,10 +82,7 @@ class Puller:
         if answer.code == MOVED:
             await self._lose(link)
             return
-        if answer.code not in (FOUND, NOTHING_NEW, RETRY):
-            raise ConnectionError(
-                f"the broker at {link.server} lets nothing be pulled ({answer.code}: {answer.remark})"
-            )
+        _check(link, answer)
         if answer.code == FOUND:
             for message in decode_messages(answer.body):
                 self._last = message.place
@@ -125,6 +122,7 @@ class Puller:
         answer = await link.ask(self._pull(offset, 1, 0))
         if answer is None:
             raise ConnectionError(link.reason)
+        _check(link, answer)
         if answer.code != FOUND:
             return None
         message = next(decode_messages(answer.body))
@@ -161,3 +159,9 @@ class Puller:
             elif failure is not None:
                 future.set_exception(failure)
         self._waiting = [each for each in self._waiting if not each[1].done()]
+
+
+def _check(link: RocketLink, answer: Command) -> None:
+    """Raise ConnectionError for an answer to a pull that says that nothing may be pulled at all."""
+    if answer.code not in (FOUND, NOTHING_NEW, RETRY, MOVED):
+        raise ConnectionError(f"the broker at {link.server} lets nothing be pulled ({answer.code}: {answer.remark})")
