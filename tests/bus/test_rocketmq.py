@@ -10,10 +10,10 @@ from urllib.parse import quote
 import pytest
 import structlog
 
-from pushgate.bus import rocketmq as rocketmq_bus
 from pushgate.bus.base import Parcel
 from pushgate.bus.rocketmq import LIMIT, RocketMqBus
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.rocketmq import topic as rocketmq_topic
 from tests.fakes.rocketmq import Broker, NameServer, RealRocketMq
 from tests.fakes.scripted_rocketmq import ScriptedRocketMq
 from tests.fakes.subscriber import Subscriber, until
@@ -32,7 +32,7 @@ async def running(bus: RocketMqBus, shards: Iterable[int] = range(256)) -> Async
 
 def whole(bus: RocketMqBus) -> bool:
     """Whether it follows all its brokers."""
-    return all(lane.link is not None for lane in bus._lanes.values())
+    return all(lane.link is not None for lane in bus._topic.lanes.values())
 
 
 class Cluster:
@@ -70,8 +70,8 @@ def one_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(one_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    monkeypatch.setattr(rocketmq_bus, "CALM", 0.2)
-    monkeypatch.setattr(rocketmq_bus, "SOON", 0.2)
+    monkeypatch.setattr(rocketmq_topic, "CALM", 0.2)
+    monkeypatch.setattr(rocketmq_topic, "SOON", 0.2)
     one_cluster.restore()
     return one_cluster
 

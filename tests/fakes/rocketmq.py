@@ -115,7 +115,7 @@ class JavaServer:
 
     def wait_for(self, ready: Callable[[], bool]) -> None:
         """Wait until something is as it should be, as long as it lives."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not ready():
             assert self.alive, (self._path / "out").read_text()[-4000:]
             assert time.monotonic() < deadline, (self._path / "out").read_text()[-4000:]
