@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +11,12 @@ import uvloop
 
 from pushgate.bus import Bus, create_bus
 from pushgate.inbox import Inbox, Options, create_inbox
+from pushgate.inbox.memory import MemoryInbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
 from tests.fakes.rocketmq import RealRocketMq
+from tests.fakes.zookeeper import RealZooKeeper
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -32,10 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Server(Protocol):
-    """A server that a backend uses. One that `keeps` messages is followed further after a loss: that is no gap."""
-
-    @property
-    def keeps(self) -> bool: ...
+    """A server that a backend uses."""
 
     @property
     def url(self) -> str: ...
@@ -47,17 +47,30 @@ class Server(Protocol):
     def close(self) -> None: ...
 
 
-SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
+class Store(Server, Protocol):
+    """A server that keeps something, which can be taken from it."""
+
+    def wipe(self) -> None: ...
 
 
-def bus_server_of(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Server:
-    """Return a server of its own for a test, or the one of the session where starting one takes seconds."""
-    if name == "rocketmq":
-        server: RealRocketMq = request.getfixturevalue("rocketmq")
-        return server
-    own = SERVERS[name](tmp_path / "data")
-    request.addfinalizer(own.close)
-    return own
+STORES: dict[str, Callable[[Path], Store]] = {"nats": RealNats, "redis": RealRedis}
+SERVERS: dict[str, Callable[[Path], Server]] = {**STORES, "zookeeper": RealZooKeeper, "rocketmq": RealRocketMq}
+
+
+def gaps_after_a_loss(server: Server) -> int:
+    """How many gaps a subscriber reports that lost the server and found it again: RocketMQ proves that it has all."""
+    return 0 if isinstance(server, RealRocketMq) else 1
+
+
+@contextmanager
+def serving(name: str, request: pytest.FixtureRequest, path: Path) -> Iterator[Server]:
+    """The server of a backend, for one test."""
+    if name in ("zookeeper", "rocketmq"):
+        yield request.getfixturevalue(name)  # that one is shared by all tests
+    else:
+        server = SERVERS[name](path / "data")
+        yield server
+        server.close()
 
 
 @pytest.fixture
@@ -68,24 +81,44 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
     server.close()
 
 
-@pytest.fixture(params=["nats", "redis", "rocketmq"])
-def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Server:
+@pytest.fixture(params=["nats", "redis", "zookeeper", "rocketmq"])
+def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
-    return bus_server_of(request.param, request, tmp_path)
+    with serving(request.param, request, tmp_path) as server:
+        yield server
 
 
-@pytest.fixture(params=["memory", "nats", "redis", "rocketmq"])
-def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> BusMaker:
+@pytest.fixture(params=["nats", "redis"])
+def inbox_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An inbox that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
+    server = STORES[request.param](tmp_path / "data")
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["memory", "nats", "redis", "zookeeper", "rocketmq"])
+def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker]:
     """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
-    url = "memory:" if request.param == "memory" else bus_server_of(request.param, request, tmp_path).url
-    return lambda: create_bus(url)
+    if request.param == "memory":
+        yield lambda: create_bus("memory:")
+        return
+    with serving(request.param, request, tmp_path) as server:
+        yield lambda: create_bus(server.url)
 
 
-@pytest.fixture(params=["memory", "nats"])
-def new_inbox(request: pytest.FixtureRequest) -> InboxMaker:
+@pytest.fixture(params=["memory", "nats", "redis"])
+def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InboxMaker]:
     """Make an inbox with options; with `memory` each is alone."""
-    url = "memory:"
-    if request.param == "nats":
-        server: RealNats = request.getfixturevalue("server")
-        url = server.url
-    return lambda **options: create_inbox(url, "pushgate", Rows(1).row(0), Options(**options))
+    if request.param == "memory":
+        yield lambda **options: create_inbox("memory:", "pushgate", Rows(1).row(0), Options(**options))
+        return
+    server = SERVERS[request.param](tmp_path / "data")
+    yield lambda **options: create_inbox(server.url, "pushgate", Rows(1).row(0), Options(**options))
+    server.close()
+
+
+@pytest.fixture
+def two_inboxes(new_inbox: InboxMaker) -> tuple[Inbox, Inbox]:
+    """Two processes' inboxes, where one sees what the other stored; with `memory` it is one that both use."""
+    one = new_inbox()
+    return one, one if isinstance(one, MemoryInbox) else new_inbox()

@@ -40,8 +40,6 @@ def freeze(pid: int) -> None:
 class RealNats:
     """An embedded nats-server in a directory of its own; it comes back on the same port."""
 
-    keeps = False  # what goes over core NATS
-
     def __init__(self, path: Path, member: Member | None = None) -> None:
         """`member` is its part in a cluster; it is started then, and ready once there are enough of the others."""
         self.program = nats_program()

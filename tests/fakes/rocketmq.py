@@ -188,8 +188,6 @@ class Broker(JavaServer):
 class RealRocketMq:
     """One name server and one broker. What is killed and frozen is the broker."""
 
-    keeps = True
-
     def __init__(self, path: Path) -> None:
         self.name_server = NameServer(path / "name-server")
         self.broker = Broker(path / "broker", "tests", [self.name_server])

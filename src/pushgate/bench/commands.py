@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pushgate.bench import crowd_commands
+from pushgate.bench import bus_commands, crowd_commands
 from pushgate.bench.flags import (
     API,
     DATA_DIR,
@@ -247,3 +247,4 @@ def hostile(
 
 app.command()(crowd_commands.storm)
 app.command()(crowd_commands.scale)
+app.command()(bus_commands.bus)

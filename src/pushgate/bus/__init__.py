@@ -20,6 +20,7 @@ BACKENDS = {
     "redis+cluster": "redis.RedisBus",
     "rediss+cluster": "redis.RedisBus",
     "rocketmq": "rocketmq.RocketMqBus",
+    "zookeeper": "zookeeper.ZooKeeperBus",
 }
 """Where the backend of a scheme is, in this room. Each is imported when it is wanted: some need an extra."""
 

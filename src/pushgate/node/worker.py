@@ -216,6 +216,8 @@ class Worker:
         if self._feed is not None:
             starts.append(self._feed.start(self._produced.take))
         await asyncio.gather(*starts)
+        if self._devices is not None and plan.index == 0:  # an inbox is the same for all workers
+            self._devices.watch_room(plan.tenants.numbers)
 
     def _accept(self) -> None:
         """All sessions of the generation before are here: let clients and callers in."""
