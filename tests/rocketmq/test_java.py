@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
+import pytest_asyncio
 
 from pushgate.messages.push import decode_push
 from pushgate.messages.shard import shard_of
@@ -71,6 +72,12 @@ def node(tmp_path_factory: pytest.TempPathFactory, shared_rocketmq: RealRocketMq
     node.stop()  # it has no nats-server
 
 
+@pytest_asyncio.fixture(autouse=True)
+async def no_clients_left() -> AsyncIterator[None]:
+    yield
+    await WsClient.close_all()
+
+
 @pytest.fixture(scope="module")
 def business(
     tmp_path_factory: pytest.TempPathFactory, shared_rocketmq: RealRocketMq, node: RunningNode
@@ -83,7 +90,6 @@ def business(
 async def test_java_consumes_what_pushgate_published_and_pushes_by_producing(
     node: RunningNode, business: Business
 ) -> None:
-    await WsClient.close_all()  # those of the test before
     alice = await WsClient.join(node.clients_port, f"/ws?token={node.token('alice')}")
     bob = await WsClient.join(node.clients_port, f"/ws?token={node.token('bob')}")
 
@@ -105,7 +111,6 @@ async def test_java_consumes_what_pushgate_published_and_pushes_by_producing(
 async def test_pushgate_delivers_what_java_produced_once_and_refuses_what_is_not_signed(
     node: RunningNode, business: Business
 ) -> None:
-    await WsClient.close_all()  # those of the test before
     alice = await WsClient.join(node.clients_port, f"/ws?token={node.token('alice')}")
     bob = await WsClient.join(node.clients_port, f"/ws?token={node.token('bob')}")
     business.produce("ZLIB", "wrong", user="alice", data="forged")

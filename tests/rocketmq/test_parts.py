@@ -20,8 +20,8 @@ def test_a_url_has_all_parts() -> None:
     assert address.name_servers == [("a", 9876), ("b", 1234), ("::1", 99)]
     assert address.topic == "topic"
     assert address.credentials == Credentials("who", "s:cret")
-    assert address.tls is None
-    assert parse_url("rocketmq://a?tls=on", "bus.url").tls is not None
+    assert address.tls() is None
+    assert parse_url("rocketmq://a?tls=on", "bus.url").tls() is not None
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def test_a_url_has_all_parts() -> None:
         "rocketmq://who:s3cret@a/top.ic",
         "rocketmq://who:s3cret@a/topic/more",
         "rocketmq://who:s3cret@a?tls=perhaps",
+        "rocketmq://who:s3cret@a?pushes=a.b",
+        "rocketmq://who:s3cret@a/same?pushes=same",
         "rocketmq://who:s3cret@a?what=else",
         "rocketmq://who:s3cret@a?ca=/nowhere",
         "rocketmq://who:s3cret@a?tls=on&ca=/nowhere",

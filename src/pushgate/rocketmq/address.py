@@ -10,14 +10,14 @@ With `tls=on` all connections are TLS, brokers' too: `ca` (PEM) is whom to trust
 import re
 import ssl
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from pushgate.brokers.options import TLS_FILES, make_context, read_options
 from pushgate.errors import ConfigError
 from pushgate.rocketmq.signing import Credentials
 
 FORM = "rocketmq://[access:secret@]host[:port][,…][/topic][?pushes=…&tls=on&ca=…&certificate=…&key=…]"
 PORT = 9876
-FILES = ("ca", "certificate", "key")
 TOPIC = re.compile(r"[%A-Za-z0-9_-]{1,127}")
 
 Place = tuple[str, int]
@@ -27,11 +27,19 @@ Place = tuple[str, int]
 class Address(NamedTuple):
     """A URL, taken apart. `topic` and `pushes` are empty where it does not name them."""
 
+    setting: str
     name_servers: list[Place]
     topic: str
     pushes: str
     credentials: Credentials | None
-    tls: ssl.SSLContext | None
+    options: dict[str, str]
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how to speak TLS, or None for plain TCP; files are read anew each time. Raises ConfigError."""
+        try:
+            return make_context(self.options) if self.options.get("tls") == "on" else None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.setting}: a file of it cannot be used: {error}") from None
 
 
 def parse_url(url: str, setting: str) -> Address:
@@ -45,8 +53,8 @@ def parse_url(url: str, setting: str) -> Address:
     access, colon, secret = who.partition(":")
     if at and not (access and colon and secret):
         raise ConfigError(f"{setting}: expected access:secret before the @ (write : @ / , in them as %3A %40 %2F %2C)")
-    options = _read_options(query, setting)
-    pushes = options.pop("pushes", "")
+    options = read_options(query, (*TLS_FILES, "tls", "pushes"), "", setting)
+    pushes, tls = options.get("pushes", ""), options.get("tls", "off")
     if not all(TOPIC.fullmatch(name) for name in (topic, pushes) if name) or (pushes and pushes == topic):
         raise ConfigError(
             f"{setting}: expected a topic of 1 to 127 of A-Z a-z 0-9 % _ - behind the /, and another one as pushes"
@@ -56,7 +64,11 @@ def parse_url(url: str, setting: str) -> Address:
     if wrong is not None:
         raise ConfigError(f"{setting}: expected {FORM}, but name server {wrong} is not so")
     credentials = Credentials(unquote(access), unquote(secret)) if at else None
-    return Address([place for place in places if place], topic, pushes, credentials, _read_tls(options, setting))
+    if tls not in ("on", "off") or (tls == "off" and options.keys() & set(TLS_FILES)):
+        raise ConfigError(f"{setting}: expected tls=on or off, and on with {', '.join(TLS_FILES)}")
+    address = Address(setting, [place for place in places if place], topic, pushes, credentials, options)
+    address.tls()
+    return address
 
 
 def parse_place(text: str, port: int = 0) -> Place | None:
@@ -67,32 +79,3 @@ def parse_place(text: str, port: int = 0) -> Place | None:
     except ValueError:
         return None
     return (host, port) if host and port and not split.path and "@" not in text else None
-
-
-def _read_options(query: str, setting: str) -> dict[str, str]:
-    try:
-        options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
-    except ValueError:
-        options = {"": ""}
-    if not options.keys() <= {*FILES, "tls", "pushes"} or not all(options.values()):
-        raise ConfigError(f"{setting}: expected pushes, tls=on or off, and paths of {', '.join(FILES)} behind the ?")
-    return options
-
-
-def _read_tls(options: dict[str, str], setting: str) -> ssl.SSLContext | None:
-    tls = options.pop("tls", "off")
-    if tls not in ("on", "off"):
-        raise ConfigError(f"{setting}: expected tls=on or off")
-    if tls == "off":
-        if options:
-            raise ConfigError(f"{setting}: expected tls=on with {' and '.join(sorted(options))}")
-        return None
-    if ("certificate" in options) != ("key" in options):
-        raise ConfigError(f"{setting}: expected certificate and key together")
-    try:
-        context = ssl.create_default_context(cafile=options.get("ca"))
-        if "certificate" in options:
-            context.load_cert_chain(options["certificate"], options["key"], password="")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{setting}: a file of it cannot be used: {error}") from None
-    return context

@@ -92,7 +92,7 @@ class Lane:
             return
         scout = self._make()
         try:
-            await scout.open(*self.spot.places[0], self._address.tls)
+            await scout.open(*self.spot.places[0], self._address.tls())
             link.drop(BACK)
         except OSError:
             pass
@@ -117,7 +117,7 @@ class Lane:
         failure: Exception = ConnectionError(f"no address is known of the broker {self.name}")
         for number, place in enumerate(self.spot.places):
             try:
-                await link.open(*place, self._address.tls)
+                await link.open(*place, self._address.tls())
             except OSError as error:
                 failure = error
                 continue

@@ -83,7 +83,7 @@ class Routes:
         """Connect a link to the next name server. Raises OSError or TimeoutError."""
         servers = self._address.name_servers
         self._turn += 1
-        await link.open(*servers[self._turn % len(servers)], self._address.tls)
+        await link.open(*servers[self._turn % len(servers)], self._address.tls())
 
     async def find(self, link: RocketLink, known: Collection[str]) -> Route:
         """Return the topic's route; empty when the name server knows no broker with it.
@@ -126,7 +126,7 @@ class Routes:
             "attributes": "+message.type=NORMAL",
         }
         try:
-            await link.open(*place, self._address.tls)
+            await link.open(*place, self._address.tls())
             answer = await link.ask(Request(CREATE, fields), PATIENCE)
             if answer is None:
                 raise ConnectionError(link.reason)
