@@ -31,6 +31,10 @@ public class Business {
         for (MessageQueue queue : consumer.fetchSubscribeMessageQueues(busTopic)) {
             offsets.put(queue, consumer.maxOffset(queue));
         }
+        DefaultMQProducer producer = new DefaultMQProducer("business");
+        producer.setNamesrvAddr(nameServer);
+        producer.setCompressMsgBodyOverHowmuch(100);
+        producer.start();
         say("ready");
         Scanner input = new Scanner(System.in, StandardCharsets.UTF_8);
         while (input.hasNextLine()) {
@@ -38,10 +42,12 @@ public class Business {
             if (words[0].equals("consume")) {
                 consume(consumer, offsets, Integer.parseInt(words[1]));
             } else {
-                produce(nameServer, pushesTopic, CompressionType.of(words[1]), words[2], words[3]);
+                producer.setCompressType(CompressionType.of(words[1]));
+                produce(producer, pushesTopic, words[2], words[3]);
             }
         }
         consumer.shutdown();
+        producer.shutdown();
         System.exit(0);
     }
 
@@ -62,14 +68,8 @@ public class Business {
     }
 
     /** What docs/buses.md shows. */
-    private static void produce(String nameServer, String topic, CompressionType type, String apiKey, String body)
+    private static void produce(DefaultMQProducer producer, String topic, String apiKey, String body)
         throws Exception {
-        DefaultMQProducer producer = new DefaultMQProducer("business");
-        producer.setNamesrvAddr(nameServer);
-        producer.setCompressMsgBodyOverHowmuch(100);
-        producer.setCompressType(type);
-        producer.setInstanceName("producer-" + System.nanoTime());
-        producer.start();
         byte[] bytes = body.getBytes(StandardCharsets.UTF_8);
         String time = Long.toString(System.currentTimeMillis());
         byte[] key = MessageDigest.getInstance("SHA-256").digest(apiKey.getBytes(StandardCharsets.UTF_8));
@@ -82,7 +82,6 @@ public class Business {
         message.putUserProperty("pushgate-signature", HexFormat.of().formatHex(mac.doFinal(bytes)));
         say("produced " + producer.send(message).getSendStatus());
         producer.send(message); // as a producer does that got no answer
-        producer.shutdown();
     }
 
     private static void say(String line) {

@@ -65,8 +65,8 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 def node(tmp_path_factory: pytest.TempPathFactory, shared_rocketmq: RealRocketMq) -> Iterator[RunningNode]:
     shared_rocketmq.restore()
     url = f"{shared_rocketmq.url}/interop?pushes=interop-pushes"
-    path = tmp_path_factory.mktemp("node")
-    node = RunningNode(path, "--workers", "2", PUSHGATE_BUS_URL=url, PUSHGATE_INBOX_URL="none")
+    settings = {"PUSHGATE_BUS_URL": url, "PUSHGATE_INBOX_URL": "none", "PUSHGATE_CLIENTS_PONG_TIMEOUT": "600"}
+    node = RunningNode(tmp_path_factory.mktemp("node"), "--workers", "2", **settings)
     node.start()
     yield node
     node.stop()  # it has no nats-server
