@@ -4,7 +4,7 @@ import pytest
 
 from pushgate.inbox.base import EVERYONE, Refused, Unknown
 from pushgate.messages.push import decode_push
-from pushgate.metrics.catalogue import PUSHES_REFUSED
+from pushgate.metrics.catalogue import PUSHES, PUSHES_REFUSED
 from tests.api.rig import Rig
 from tests.fakes.inbox import FakeInbox
 
@@ -36,6 +36,7 @@ def test_a_push_goes_into_the_users_log(rig: Rig, path: str) -> None:
     push = decode_push(draft.payload)
     assert (push.uids, push.event, push.data.replace(b" ", b"")) == (["alice"], "paid", b'{"n":1}')
     assert rig.bus.parcels == [], "the bus is for live pushes"
+    assert (rig.context.row[PUSHES["reliable", "user"]], rig.context.row[PUSHES["live", "user"]]) == (1, 0)
 
 
 def test_the_same_id_again_is_answered_as_the_first_time(rig: Rig, path: str) -> None:

@@ -17,6 +17,7 @@ from pushgate.inbox.base import (
     OnEntry,
     OnEpoch,
     Outcome,
+    Usage,
 )
 
 
@@ -95,6 +96,10 @@ class FakeInbox(FakeCursors):
         self._ask("read", limit)
         entries = [Entry(tenant, draft.uid, place, draft.payload) for place, (_, draft) in enumerate(self.drafts, 1)]
         return [each for each in entries if each.offset > after and each.uid in (uid, EVERYONE)][:limit]
+
+    async def usage(self, tenant: str) -> Usage:
+        self._ask("usage", 1)
+        return Usage(sum(len(each.payload) for owner, each in self.drafts if owner == tenant), 0)
 
     async def find_cursors(self, tenant: str, uid: str) -> dict[str, Cursor]:
         self._ask("find", 1)

@@ -60,9 +60,13 @@ class Fleet:
         """Connect all devices, and begin to push."""
         for device in self.devices:
             device.connect()
-        await self._until(lambda: all(device.is_welcome for device in self.devices), "all devices are welcome")
+        await self.all_welcome()
         self._ticking = asyncio.create_task(self._tick())
         self._tasks = [asyncio.create_task(caller.run()) for caller in self._callers]
+
+    async def all_welcome(self) -> None:
+        """Wait until every device is connected and welcome."""
+        await self._until(lambda: all(device.is_welcome for device in self.devices), "all devices are welcome")
 
     def keep_connections(self) -> None:
         """Cut no connection: nothing but what is done to the node happens."""

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from pushgate.errors import StartError
-from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_MAX_STORED, NATS_RESTARTS, NATS_STORED
 from pushgate.metrics.rows import Rows
 from pushgate.node.nats_keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
 from pushgate.node.nats_log import NOT_THERE
@@ -211,3 +211,15 @@ def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Cl
         ("the cluster is whole", ["b", "c"], None),
         ("the cluster misses servers", "2 of 3", "not you"),
     ]
+
+
+def test_what_it_can_store_is_its_limit_or_what_its_disk_has_room_for(rig: Rig) -> None:
+    for health, room, largest in (
+        (Health(stored=1000, max_stored=ROOM), ROOM, ROOM),
+        (Health(stored=2000, max_stored=ROOM), 500, 2500),
+        (Health(), 500, 2500),  # it said nothing
+    ):
+        rig.nats.health, rig.nats.room = health, room
+        rig.go_on(HEALTH)
+        assert rig.row[NATS_MAX_STORED] == largest
+    assert rig.row[NATS_STORED] == 2000

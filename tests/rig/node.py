@@ -30,6 +30,12 @@ def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIE
         time.sleep(0.01)
 
 
+def read_metrics(text: str) -> dict[str, float]:
+    """Return what a scrape says, by name and labels as they stand there."""
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name.removeprefix("pushgate_"): float(value) for name, _, value in lines}
+
+
 class RunningNode:
     """One node; it keeps its ports, keys and data when it is stopped and started again."""
 
@@ -109,9 +115,11 @@ class RunningNode:
 
     def metrics(self) -> dict[str, float]:
         """Return what a scrape says, by name and labels as they stand there."""
-        text = httpx.get(f"{self.api}/metrics", timeout=10, verify=self.trust or True).text
-        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name.removeprefix("pushgate_"): float(value) for name, _, value in lines}
+        return read_metrics(self.scrape())
+
+    def scrape(self) -> str:
+        """Return a scrape as it comes."""
+        return httpx.get(f"{self.api}/metrics", timeout=10, verify=self.trust or True).text
 
     def total(self, name: str) -> float:
         """Return what a scrape says of a metric, summed over its labels."""

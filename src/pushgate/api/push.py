@@ -115,7 +115,8 @@ class PushRoute:
                 "too_large",
                 f"the data is {len(push.data)} bytes, and this tenant's messages have {quota.max_message} at most",
             )
-        return push, _EVERYONE if push.uids is None else _USERS if wanted.user is UNSET else _USER
+        user, users, everyone = _KINDS[push.qos]
+        return push, everyone if push.uids is None else users if wanted.user is UNSET else user
 
     def inbox(self) -> Inbox:
         """Return the inbox. Raises Problem 409 on a node without one."""
@@ -146,7 +147,7 @@ class PushRoute:
         return Problem("too_large", f"the body is over {self.max_body} bytes (management.max_body)")
 
 
-_USER, _USERS, _EVERYONE = (PUSHES["live", kind] for kind in ("user", "users", "everyone"))
+_KINDS = {qos: tuple(PUSHES[qos, kind] for kind in ("user", "users", "everyone")) for qos in ("live", "reliable")}
 
 
 def accept(push: Push, outcome: Appended | Problem) -> PushAccepted:

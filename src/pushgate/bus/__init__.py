@@ -19,6 +19,7 @@ BACKENDS = {
     "rediss+sentinel": "redis.RedisBus",
     "redis+cluster": "redis.RedisBus",
     "rediss+cluster": "redis.RedisBus",
+    "zookeeper": "zookeeper.ZooKeeperBus",
 }
 """Where the backend of a scheme is, in this room. Each is imported when it is wanted: some need an extra."""
 

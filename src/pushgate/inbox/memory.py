@@ -23,6 +23,7 @@ from pushgate.inbox.base import (
     Outcome,
     Refused,
     Unknown,
+    Usage,
 )
 from pushgate.messages.shard import shard_of
 from pushgate.metrics.rows import Row
@@ -145,6 +146,12 @@ class MemoryInbox:
     async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """See Inbox."""
         return self._tenant(tenant).newest
+
+    async def usage(self, tenant: str) -> Usage:
+        """See Inbox."""
+        found = self._tenant(tenant)
+        found.expire(self._clock())
+        return Usage(found.bytes, found.limits.max_bytes)
 
     def epoch(self, tenant: str) -> str:
         """See Inbox."""

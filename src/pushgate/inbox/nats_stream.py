@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import json
 
 from pushgate.errors import InboxUnavailable
-from pushgate.inbox.base import Limits, Options
+from pushgate.inbox.base import Limits, Options, Usage
 from pushgate.inbox.nats_subjects import CursorSubjects, Subjects
 from pushgate.log import get_logger
 from pushgate.nats.link import NatsLink
@@ -84,6 +84,11 @@ class Stream:
         if not copies.get("leader") or 2 * silent > len(others):  # who knows no leader answers himself
             raise InboxUnavailable("the inbox has no leader, or one that is cut off")
         return int(info["state"]["last_seq"])
+
+    async def usage(self, link: NatsLink) -> Usage:
+        """Return how full the stream is. Raises InboxUnavailable."""
+        info = self._checked(await self._call(link, "STREAM.INFO"))
+        return Usage(info["state"]["bytes"], max(0, info["config"]["max_bytes"]))
 
     def revive(self, link: NatsLink) -> None:
         """Make the stream, should it be missing; for whoever asked for it in vain, and asks again by himself."""

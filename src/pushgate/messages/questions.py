@@ -67,8 +67,28 @@ class Closed(Struct, tag="closed", frozen=True):
     closed: int
 
 
+class Overview(Struct, frozen=True):
+    """A node as a whole, all tenants together. `up` in seconds since it was started or upgraded; `bus` and `inbox` are
+    how many of its workers have them, `inbox` None on a node without one; `reasons` say why it is not ready.
+
+    New fields need a default.
+    """
+
+    up: int
+    connections: int
+    users: int
+    pushes_per_second: float
+    delivered_per_second: float
+    draining: bool
+    upgrading: bool
+    bus: int
+    inbox: int | None
+    reasons: list[str]
+
+
 class Counted(Struct, tag="counted", frozen=True):
-    """The answer to `Count`: what there is now, what was counted since the node started, and in a second of late."""
+    """The answer to `Count`: what there is of the tenant now, what was counted since the node started, and in a second
+    of late. `overview` is None where a node of an older version answers."""
 
     version: str
     workers: int
@@ -79,6 +99,7 @@ class Counted(Struct, tag="counted", frozen=True):
     delivered: int
     pushes_per_second: float
     delivered_per_second: float
+    overview: Overview | None = None
 
 
 class Reached(Struct, tag="reached", frozen=True):

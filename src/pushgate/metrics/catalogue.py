@@ -102,8 +102,12 @@ TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS who
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
 DRAINING = _gauge("draining", "Whether the node is being drained: it lets nobody in, and sends its clients away")
+UPGRADING = _gauge("upgrading", "Whether an upgrade of the node is under way, until its old processes have ended")
 
 BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up", own=True)
+INBOX_READY = _gauge(
+    "inbox_ready_workers", "Workers whose inbox takes reliable messages; 0 on a node without one", own=True
+)
 
 OPENED = _counter("connections_opened_total", "Channel sessions opened")
 CLOSED = _counters(
@@ -148,7 +152,7 @@ HANDED_OFF = _counter("handoffs_total", "Sockets passed to the worker that owns 
 PUSHES = _counters_by(
     "pushes_accepted_total",
     "Pushes answered 2xx, by kind of delivery and target",
-    {"qos": ["live"], "target": ["user", "users", "everyone"]},
+    {"qos": ["live", "reliable"], "target": ["user", "users", "everyone"]},
 )
 PUSHES_REFUSED = _counters(
     "pushes_refused_total",
@@ -246,6 +250,11 @@ GC_PAUSES = _histogram(
 _of_worker("gauge", "worker_connections", "Channel sessions of a worker open now", shown=CONNECTIONS)
 _of_worker("gauge", "worker_users", "Users of a worker with a session now", shown=USERS)
 _of_worker("gauge", "worker_bus_connected", "Whether a worker's connection to the bus is up", shown=BUS_CONNECTED)
+WORKER_INBOX_AWAY = _of_worker(
+    "gauge",
+    "worker_inbox_away",
+    "Whether a worker's inbox is away, has no quorum or takes nothing; 0 where there is no inbox",
+)
 WORKER_CPU = _of_worker("counter", "worker_cpu_seconds_total", "CPU time of a worker, system calls included", 1e-6)
 WORKER_MEMORY = _of_worker("gauge", "worker_memory_bytes", "Resident memory of a worker, what it shares included")
 WORKER_FILES = _of_worker("gauge", "worker_open_files", "Files and sockets that a worker has open")
@@ -262,9 +271,27 @@ WORKER_RESTARTS = _of_worker("counter", "worker_restarts_total", "Times that a w
 WATCHDOG_KILLS = _of_worker("counter", "worker_watchdog_kills_total", "Times that a worker was stuck and killed for it")
 NATS_RESTARTS = _counter("nats_server_restarts_total", "Times the embedded nats-server was started again")
 CLUSTER_SERVERS = _gauge(
-    "nats_cluster_servers", "Embedded nats-servers of the cluster that this node's is connected to, itself included"
+    "nats_cluster_servers",
+    "Embedded nats-servers of the cluster that this node's is connected to, itself included; 0 without a cluster",
+    own=True,
 )
-CLUSTER_LEADER = _gauge("nats_cluster_leader", "Whether they have a leader, and so a quorum; 0 without a cluster")
+CLUSTER_LEADER = _gauge(
+    "nats_cluster_leader", "Whether they have a leader, and so a quorum; 0 without a cluster", own=True
+)
+NATS_STORED = _gauge("nats_stored_bytes", "Bytes that the embedded nats-server has stored, of all tenants", own=True)
+NATS_MAX_STORED = _gauge(
+    "nats_max_stored_bytes",
+    "Bytes that it can store: its limit, or what it has and its disk has free; 0 where there is no such server",
+    own=True,
+)
+MEMORY_USED = _gauge(
+    "memory_used_bytes",
+    "Memory in use where the node runs, by others too, without what the kernel can take back",
+    own=True,
+)
+MEMORY_MAX = _gauge(
+    "memory_max_bytes", "Memory that there is where the node runs: the limit of its cgroup, or the machine's", own=True
+)
 RELOADS = _counters(
     "config_reloads_total", "Reloads of the configuration, by what became of them", "result", ["done", "failed"]
 )
@@ -289,9 +316,9 @@ TENANT_CATALOGUE: list[Metric] = []
 """The metrics told apart by tenant. Their slots are counted from where a tenant's begin."""
 
 
-def _of_tenant(kind: Literal["counter", "gauge"], name: str, text: str) -> int:
+def _of_tenant(kind: Literal["counter", "gauge"], name: str, text: str, own: bool = False) -> int:
     slot = _take(1)
-    TENANT_CATALOGUE.append(Metric(name, kind, text, ("tenant",), {(): slot}))
+    TENANT_CATALOGUE.append(Metric(name, kind, text, ("tenant",), {(): slot}, own=own))
     return slot
 
 
@@ -299,6 +326,12 @@ TENANT_CONNECTIONS = _of_tenant("gauge", "tenant_connections", "Channel sessions
 TENANT_USERS = _of_tenant("gauge", "tenant_users", "Users of a tenant with a session on this node now")
 TENANT_PUSHES = _of_tenant("counter", "tenant_pushes_accepted_total", "Pushes of a tenant answered 2xx")
 TENANT_DELIVERED = _of_tenant("counter", "tenant_messages_delivered_total", "Messages of a tenant written to a session")
+TENANT_INBOX = _of_tenant(
+    "gauge", "tenant_inbox_bytes", "Bytes of a tenant's reliable messages in the inbox, which all nodes share", own=True
+)
+TENANT_MAX_INBOX = _of_tenant(
+    "gauge", "tenant_inbox_max_bytes", "Bytes that a tenant's inbox may have; 0: no limit of its own", own=True
+)
 TENANT_WINDOW = window()
 """The pushes that a tenant made within the second."""
 

@@ -11,9 +11,10 @@ from pushgate.delivery.unread import Unread
 from pushgate.inbox import FollowedTo, Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
-from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, WORKER_INBOX_AWAY
 from pushgate.metrics.rows import Row
 from pushgate.node.opening import Opening
+from pushgate.node.room import watch_room
 from pushgate.node.servers import EMBEDDED, servers_of
 from pushgate.sessions.anteroom import Anteroom
 from pushgate.sessions.arrival import Arrival
@@ -69,7 +70,7 @@ class Devices:
         self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config, lineage))
         self._config = config.inbox
         self._members = members_of(config)
-        self._node_row = node_row
+        self._row, self._node_row = row, node_row
         self._opening = Opening(self.inbox.open)
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,6 +96,10 @@ class Devices:
         """Have these tenants' logs followed, and their limits hold; see Opening."""
         await self._opening.want(limits_of(self._config, tenants))
 
+    def watch_room(self, tenants: Mapping[str, int]) -> None:
+        """Have it measured, from now on, how full the tenants' inboxes are; `tenants` are their numbers, by name."""
+        self._spawn(watch_room(self.inbox, tenants, self._row))
+
     def why_not_ready(self) -> list[str]:
         """Return why reliable pushes would fail now, as far as is known; nothing where they would not."""
         if not self.inbox.connected:
@@ -114,6 +119,7 @@ class Devices:
         self.reliable.tick()
         self.unread.tick()
         self._cursors.tick()
+        self._row[WORKER_INBOX_AWAY] = bool(self.why_not_ready())
 
     def empty(self) -> None:
         """Let nobody in any more: the worker stops."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pushgate.errors import StartError
 from pushgate.log import get_logger
-from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_RESTARTS
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_MAX_STORED, NATS_RESTARTS, NATS_STORED
 from pushgate.metrics.rows import Row
 from pushgate.node.growing import Mover
 from pushgate.node.nats_log import NOT_THERE
@@ -117,6 +117,9 @@ class NatsKeeper:
         health = self._nats.examine()
         if self._cluster:
             self._note_cluster(health)
+        if health.max_stored:
+            self._row[NATS_STORED] = health.stored
+            self._row[NATS_MAX_STORED] = min(health.max_stored, health.stored + self._nats.room)
         ailment = health.ailment
         self._ill = self._ill + 1 if ailment else 0
         if self._ill < ILL:

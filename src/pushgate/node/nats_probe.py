@@ -23,11 +23,14 @@ def answers(port: int, user: str, password: str) -> bool:
 
 class Health(NamedTuple):
     """How a server is. `ailment` is what only another start heals, nothing where it is well. `peers` are the names of
-    the servers that it has a route to, and `leader` who leads JetStream in its cluster: nobody without a quorum."""
+    the servers that it has a route to, and `leader` who leads JetStream in its cluster: nobody without a quorum.
+    `stored` are the bytes that it has stored, and `max_stored` how many it may have; 0 where it does not say."""
 
     ailment: str = ""
     peers: frozenset[str] = frozenset()
     leader: str = ""
+    stored: int = 0
+    max_stored: int = 0
 
 
 def examine(port: int, user: str, password: str) -> Health:
@@ -43,7 +46,9 @@ def examine(port: int, user: str, password: str) -> Health:
     peers = frozenset(str(route["remote_name"]) for route in routes.get("routes") or ())
     whole = 2 * (len(peers) + 1) > meta.get("cluster_size", 0)
     # a server that is cut off takes the last leader for one, for ten seconds and more
-    return Health(wrong, peers, str(meta.get("leader", "")) if whole else "")
+    leader = str(meta.get("leader", "")) if whole else ""
+    limit = int((jetstream.get("config") or {}).get("max_storage", 0))
+    return Health(wrong, peers, leader, int(jetstream.get("storage", 0)), limit)
 
 
 def _ask_about(topics: Sequence[str], port: int, user: str, password: str) -> list[dict[str, Any]]:

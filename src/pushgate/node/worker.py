@@ -29,7 +29,8 @@ from pushgate.inbox.base import NO_PLACES
 from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, REFUSED
+from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, INBOX_READY, REFUSED
+from pushgate.metrics.generations import OtherRows
 from pushgate.metrics.rows import Rows
 from pushgate.node import control as words
 from pushgate.node.control import Channels, Said, hear, say
@@ -129,7 +130,8 @@ class Worker:
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         directed = config.bus.routing == DIRECTORY
         self._bus = create_bus(plan.servers.bus, config.bus.prefix, plan.home if directed else None)
-        self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, lambda: not self._why_not_ready())
+        url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
+        self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, self._why_not_ready, url != NONE)
         replace = Replacing(self._sessions).replace
         self._questions = Questions(
             plan.node,
@@ -147,7 +149,6 @@ class Worker:
             if directed
             else None
         )
-        url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
         self._devices = (
             Devices(url, config, plan.lineage, self._poller, self._sessions, self._welcome, row, node_row, loop)
             if url != NONE
@@ -240,6 +241,8 @@ class Worker:
         if self._routing is not None:
             starts.append(self._routing.start(known=plan.predecessor is not None))
         await asyncio.gather(*starts)
+        if self._devices is not None and plan.index == 0:  # an inbox is the same for all workers
+            self._devices.watch_room(plan.tenants.numbers)
 
     def _accept(self) -> None:
         """All sessions of the generation before are here: let clients and callers in."""
@@ -345,6 +348,7 @@ class Worker:
             self._routing.tick()
         if self._devices is not None:
             self._devices.tick()
+            self._row[INBOX_READY] = int(not self._devices.why_not_ready())
         self._answers.tick(time.monotonic())
         self._row[BUS_CONNECTED] = int(self._bus.connected)
         self._row[BUS_RECONNECTS] += self._bus.reconnects - self._reconnects
@@ -371,6 +375,7 @@ class Worker:
                 say(self._control, words.NOTED, self._giving.note())
             case words.FORGET:
                 self._giving.forget()
+                self._plan.rows.successor = None
                 if self._routing is not None:
                     self._routing.directory.thaw()
                 self._clients.start()
@@ -389,12 +394,25 @@ class Worker:
         """Let nobody in any more, and hand all sessions over once every channel is here."""
         channels = self._given.gather(said)
         if channels is not None:
+            self._count_with(self._given.rows)
             self._given = Channels()
             self._clients.stop()
             self._management.stop()
             if self._routing is not None:
                 self._routing.directory.freeze()
             self._giving.give(channels, lambda: say(self._control, words.GIVEN))
+
+    def _count_with(self, rows: tuple[int, bytes] | None) -> None:
+        """Whoever asks this worker from now on is told what the new generation counts, too."""
+        if rows is None:
+            return
+        file, description = rows
+        try:
+            self._plan.rows.successor = OtherRows(file, description, self._plan.tenants.numbers)
+        except (OSError, ValueError) as error:
+            self._log.warning("the new generation's counters cannot be added to ours", reason=str(error))
+        finally:
+            os.close(file)
 
     def _reload(self, file: int) -> None:
         """Take on settings that the supervisor has checked."""
