@@ -47,6 +47,7 @@ def test_hadolint_finds_no_fault() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts overlays")
 def test_a_node_in_the_image_lives_without_privileges(tmp_path: Path) -> None:
     image, context, config = tmp_path / "image", tmp_path / "context", tmp_path / "pushgate.toml"
