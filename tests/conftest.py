@@ -1,15 +1,24 @@
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from tests.fakes.zookeeper import RealZooKeeper
 from tests.rig.client import WsClient
 from tests.rig.gateway import Gateway
+from tests.rig.network import leave_network
 
 # How long an example takes says more of who else is on the machine than of the code.
 settings.register_profile("pushgate", deadline=None)
 settings.load_profile("pushgate")
+
+
+def pytest_configure() -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        leave_network()
 
 
 @pytest_asyncio.fixture
@@ -31,3 +40,18 @@ async def make_gateway() -> AsyncIterator[Callable[..., Gateway]]:
 async def gateway(make_gateway: Callable[..., Gateway]) -> Gateway:
     """A gateway with the default settings."""
     return make_gateway()
+
+
+@pytest.fixture(scope="session")
+def shared_zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealZooKeeper]:
+    """One for all tests, since a Java program takes its time to start."""
+    server = RealZooKeeper(tmp_path_factory.mktemp("zookeeper"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def zookeeper(shared_zookeeper: RealZooKeeper) -> RealZooKeeper:
+    """A ZooKeeper that is alive, and a node of its own to be under."""
+    shared_zookeeper.renew()
+    return shared_zookeeper

@@ -55,7 +55,10 @@ def test_a_message_that_is_kept_and_who_has_it(rig: Rig) -> None:
     }
     assert rig.questions.asked == [Find("acme", "alice")]
     rig.questions.missing = ["there"]
-    assert ask(rig, "order-7", user="alice", offset=2).json()["missing"] == ["there"]
+    with_less = ask(rig, "order-7", user="alice", offset=2).json()
+    assert with_less["missing"] == ["there"]
+    connected = [each["connected"] for each in with_less["devices"]]
+    assert connected == [True, None, True, None, None], "of those that were not found nobody knows"
 
 
 def test_of_a_push_to_many_each_users_entry_is_found_by_the_highest_offset(rig: Rig) -> None:

@@ -1,6 +1,6 @@
 """The numbers of the tenant and the nodes; who answers are fakes."""
 
-from pushgate.messages.questions import Count, Counted
+from pushgate.messages.questions import Count, Counted, Overview
 from tests.api.rig import Rig
 
 
@@ -41,14 +41,31 @@ def test_numbers_of_each_node_and_of_all(rig: Rig) -> None:
 def test_the_nodes(rig: Rig) -> None:
     rig.questions.replies = [
         ("here", Counted("1.0.0", 2, True, 10, 8, 100, 300, 0.1, 1.5)),
-        ("there", Counted("1.0.1", 4, False, 5, 4, 50, 70, 0.2, 2.5)),
+        (
+            "there",
+            Counted("1.0.1", 4, False, 5, 4, 50, 70, 0.2, 2.5, Overview(60, 9, 7, 1.5, 3.0, True, False, 3, 2, ["it"])),
+        ),
     ]
+    rig.questions.missing = ["elsewhere"]
     response = rig.http.get("/v1/nodes")
     assert response.status_code == 200
-    assert response.json() == {
-        "nodes": [
-            {"node": "here", "version": "1.0.0", "workers": 2, "ready": True},
-            {"node": "there", "version": "1.0.1", "workers": 4, "ready": False},
-        ],
-        "missing": [],
+    older, there = response.json()["nodes"]
+    assert response.json()["missing"] == ["elsewhere"]
+    assert there == {
+        "node": "there",
+        "version": "1.0.1",
+        "workers": 4,
+        "ready": False,
+        "not_ready": ["it"],
+        "draining": True,
+        "upgrading": False,
+        "up": 60,
+        "connections": 9,
+        "users": 7,
+        "pushes_per_second": 1.5,
+        "delivered_per_second": 3.0,
+        "bus_workers": 3,
+        "inbox_workers": 2,
     }
+    told = {"node": "here", "version": "1.0.0", "workers": 2, "ready": True}
+    assert older == dict.fromkeys(there) | told, "what an older version does not tell is null, and not 0"

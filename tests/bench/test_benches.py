@@ -150,6 +150,7 @@ def test_push_reports_errors_by_status(stand_in: Start) -> None:
     assert figures["missing"] == 0
 
 
+@pytest.mark.alone
 def test_an_open_loop_keeps_its_rate(stand_in: Start) -> None:
     result = bench_push(stand_in().common(processes=2), 5, Calls(8, 1.0, 100, rate=200))
     assert result.ok
@@ -157,6 +158,7 @@ def test_an_open_loop_keeps_its_rate(stand_in: Start) -> None:
     assert result.figures["call_ms"]["p50"] < 100  # type: ignore[index]
 
 
+@pytest.mark.alone
 def test_an_open_loop_that_cannot_keep_up_says_so(stand_in: Start) -> None:
     """A stall longer than the grace, and one caller: most calls are never made, and are not passed over either."""
     result = bench_push(stand_in(stall=1.6).common(timeout=2), 5, Calls(1, 0.5, 100, rate=200))
@@ -165,6 +167,7 @@ def test_an_open_loop_that_cannot_keep_up_says_so(stand_in: Start) -> None:
     assert figures["accepted"] + figures["errors"]["no free caller"] == 100
 
 
+@pytest.mark.alone
 def test_an_open_loop_hides_no_stall(stand_in: Start) -> None:
     """One stall of 0.4 s at 200 calls a second is met by 80 of 200 calls; a closed loop would show it to two."""
     result = bench_push(stand_in(stall=0.4).common(), 5, Calls(2, 1.0, 100, rate=200))

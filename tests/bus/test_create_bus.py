@@ -6,6 +6,7 @@ from pushgate.bus import create_bus
 from pushgate.bus.memory import MemoryBus
 from pushgate.bus.nats import NatsBus
 from pushgate.bus.redis import RedisBus
+from pushgate.bus.zookeeper import ZooKeeperBus
 from pushgate.errors import ConfigError
 
 
@@ -20,6 +21,7 @@ from pushgate.errors import ConfigError
         ("redis://:secret@a:6379,b/2", RedisBus),
         ("rediss+cluster://user:secret@a,b", RedisBus),
         ("redis+sentinel://a,b/main", RedisBus),
+        ("zookeeper://user:secret@a:2181,[::1]/a/chroot", ZooKeeperBus),
     ],
 )
 def test_the_scheme_picks_the_backend(url: str, kind: type) -> None:
@@ -58,6 +60,30 @@ def test_a_backend_whose_extra_is_missing_says_which(monkeypatch: pytest.MonkeyP
 )
 def test_a_bad_nats_url_is_a_config_error_that_tells_no_secret(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^bus\.url: expected nats://") as caught:
+        create_bus(url)
+    assert "s3" not in str(caught.value)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "zookeeper:",
+        "zookeeper://",
+        "zookeeper:///chroot",
+        "zookeeper://host:port",
+        "zookeeper://host:70000",
+        "zookeeper://a,,b",
+        "zookeeper://us3:cret@",
+        "zookeeper://us3cret@host",
+        "zookeeper://:s3cret@host",
+        "zookeeper://host//a",
+        "zookeeper://host/a/../b",
+        "zookeeper://host/a?s3=cret",
+    ],
+)
+def test_a_bad_zookeeper_url_is_a_config_error_that_tells_no_secret(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^bus\.url: expected ") as caught:
         create_bus(url)
     assert "s3" not in str(caught.value)
     assert "cret" not in str(caught.value)

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.rig.network import NEWNET
+
 SUBNET = "10.77.0"
 NAMESPACES = Path("/run/netns")
 FAMILY = "pushgate"
 """What the names of all our namespaces begin with."""
-NEWNET = 0x40000000
 RULES = """
 table bridge switch {
     set cut { type ifname . ifname; }

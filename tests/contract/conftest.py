@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -10,9 +11,11 @@ import uvloop
 
 from pushgate.bus import Bus, create_bus
 from pushgate.inbox import Inbox, Options, create_inbox
+from pushgate.inbox.memory import MemoryInbox
 from pushgate.metrics.rows import Rows
 from tests.fakes.nats import RealNats
 from tests.fakes.redis import RealRedis
+from tests.fakes.zookeeper import RealZooKeeper
 
 BusMaker = Callable[[], Bus]
 InboxMaker = Callable[..., Inbox]
@@ -35,7 +38,25 @@ class Server(Protocol):
     def close(self) -> None: ...
 
 
-SERVERS: dict[str, Callable[[Path], Server]] = {"nats": RealNats, "redis": RealRedis}
+class Store(Server, Protocol):
+    """A server that keeps something, which can be taken from it."""
+
+    def wipe(self) -> None: ...
+
+
+STORES: dict[str, Callable[[Path], Store]] = {"nats": RealNats, "redis": RealRedis}
+SERVERS: dict[str, Callable[[Path], Server]] = {**STORES, "zookeeper": RealZooKeeper}
+
+
+@contextmanager
+def serving(name: str, request: pytest.FixtureRequest, path: Path) -> Iterator[Server]:
+    """The server of a backend, for one test."""
+    if name == "zookeeper":
+        yield request.getfixturevalue(name)  # that one is shared by all tests
+    else:
+        server = SERVERS[name](path / "data")
+        yield server
+        server.close()
 
 
 @pytest.fixture
@@ -46,30 +67,51 @@ def server(tmp_path: Path) -> Iterator[RealNats]:
     server.close()
 
 
-@pytest.fixture(params=["nats", "redis"])
+@pytest.fixture(params=["nats", "redis", "zookeeper"])
 def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A bus that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
-    server = SERVERS[request.param](tmp_path / "data")
+    with serving(request.param, request, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["nats", "redis"])
+def addressing_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A bus that lives elsewhere, and can address a node."""
+    with serving(request.param, request, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["nats", "redis"])
+def inbox_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An inbox that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
+    server = STORES[request.param](tmp_path / "data")
     yield server
     server.close()
 
 
-@pytest.fixture(params=["memory", "nats", "redis"])
+@pytest.fixture(params=["memory", "nats", "redis", "zookeeper"])
 def new_bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BusMaker]:
     """Make a bus; with `memory` each is alone, so that its one subscriber is its publisher."""
     if request.param == "memory":
         yield lambda: create_bus("memory:")
         return
+    with serving(request.param, request, tmp_path) as server:
+        yield lambda: create_bus(server.url)
+
+
+@pytest.fixture(params=["memory", "nats", "redis"])
+def new_inbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InboxMaker]:
+    """Make an inbox with options; with `memory` each is alone."""
+    if request.param == "memory":
+        yield lambda **options: create_inbox("memory:", "pushgate", Rows(1).row(0), Options(**options))
+        return
     server = SERVERS[request.param](tmp_path / "data")
-    yield lambda: create_bus(server.url)
+    yield lambda **options: create_inbox(server.url, "pushgate", Rows(1).row(0), Options(**options))
     server.close()
 
 
-@pytest.fixture(params=["memory", "nats"])
-def new_inbox(request: pytest.FixtureRequest) -> InboxMaker:
-    """Make an inbox with options; with `memory` each is alone."""
-    url = "memory:"
-    if request.param == "nats":
-        server: RealNats = request.getfixturevalue("server")
-        url = server.url
-    return lambda **options: create_inbox(url, "pushgate", Rows(1).row(0), Options(**options))
+@pytest.fixture
+def two_inboxes(new_inbox: InboxMaker) -> tuple[Inbox, Inbox]:
+    """Two processes' inboxes, where one sees what the other stored; with `memory` it is one that both use."""
+    one = new_inbox()
+    return one, one if isinstance(one, MemoryInbox) else new_inbox()

@@ -73,19 +73,25 @@ def make(cluster: Cluster) -> NatsInbox:
 
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_the_leader_dies_and_nothing_is_lost_and_nothing_twice(cluster: Cluster) -> None:
-    phone = Device(TENANT, "alice", "phone")
+    phone, tablet = Device(TENANT, "alice", "phone"), Device(TENANT, "alice", "tablet")
     inbox, other = make(cluster), make(cluster)
     async with following(inbox) as follower, following(other, shards=[]):
         load = Load(inbox)
         await load.has(300)
         await inbox.store_cursors({phone: (1, "e")})
+        await other.store_cursors({phone: (9, "e")})
+        await inbox.store_cursors({phone: (5, "e")})
         info = await call_api(await inbox._main.ready(), f"STREAM.INFO.p+inbox+{TENANT}")
         cluster[info["cluster"]["leader"]].close()
         await load.has(300, 30)
         await load.stop()
         await until(lambda: inbox.connected and other.connected)
         await check(inbox, load, follower)
-        assert [cursor and cursor.offset for cursor in await other.load_cursors([phone])] == [1]
+        assert [cursor and cursor.offset for cursor in await other.load_cursors([phone])] == [9]
+        await inbox.store_cursors({phone: (10, "e")})
+        await other.store_cursors({phone: (8, "e"), tablet: (1, "e")})
+        loaded = await inbox.load_cursors([phone, tablet])
+        assert [cursor and cursor.offset for cursor in loaded] == [10, 1]
         assert await read_all(other, "user 3") == await read_all(inbox, "user 3")
 
 

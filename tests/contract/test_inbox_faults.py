@@ -23,6 +23,7 @@ from pushgate.inbox import (
     create_inbox,
     nats_append,
     nats_follow,
+    redis_write,
 )
 from pushgate.inbox.nats import NatsInbox
 from pushgate.inbox.nats_consumer import Consumer
@@ -30,15 +31,23 @@ from pushgate.inbox.nats_stream import log_stream
 from pushgate.metrics.catalogue import INBOX_APPENDS, INBOX_GAPS
 from pushgate.metrics.rows import Rows
 from pushgate.nats import replies
+from tests.contract.conftest import Server
 from tests.fakes.follower import FREE, TENANT, Follower, following
 from tests.fakes.nats import PlainNats, RealNats
 from tests.fakes.subscriber import until
+
+slow = pytest.mark.asyncio(loop_factories=["uvloop"])
+"""On the loop of workers alone, for the time that it takes."""
 
 
 def make(server: RealNats, prefix: str = "pushgate") -> NatsInbox:
     inbox = create_inbox(server.url, prefix, Rows(1).row(0), Options())
     assert isinstance(inbox, NatsInbox)
     return inbox
+
+
+def make_any(server: Server, prefix: str = "pushgate") -> Inbox:
+    return create_inbox(server.url, prefix, Rows(1).row(0), Options())
 
 
 async def ask(inbox: NatsInbox, call: str, body: object = None) -> None:
@@ -49,7 +58,9 @@ async def ask(inbox: NatsInbox, call: str, body: object = None) -> None:
 
 
 async def append(inbox: Inbox, *payloads: bytes, uid: str = "alice") -> list[Outcome]:
-    return await inbox.append(TENANT, [Draft(uid, f"id {payload!r}", payload, 3600) for payload in payloads])
+    return await inbox.append(
+        TENANT, [Draft(uid, f"{len(payload)} {payload[:50]!r}", payload, 3600) for payload in payloads]
+    )
 
 
 async def append_all(inbox: Inbox, *payloads: bytes, uid: str = "alice") -> None:
@@ -117,34 +128,43 @@ async def check(inbox: Inbox, load: Load, follower: Follower, callers: int = 20)
 
 
 @pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try an append for a second."""
+    for module in (nats_append, redis_write):
+        monkeypatch.setattr(module, "PATIENCE", 1.0)
+
+
+@pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notice a lost consumer after 1.5 s."""
     monkeypatch.setattr(nats_follow, "SILENCE", 6)
 
 
-async def test_killed_again_and_again_under_fire_nothing_is_lost_and_nothing_twice(server: RealNats) -> None:
-    inbox = make(server)
+@slow
+async def test_killed_again_and_again_under_fire_nothing_is_lost_and_nothing_twice(inbox_server: Server) -> None:
+    inbox = make_any(inbox_server)
     async with following(inbox) as follower:
         load = Load(inbox)
         for _ in range(3):
             await load.has(300)
-            server.kill()
-            server.start()
+            inbox_server.kill()
+            inbox_server.start()
         await load.has(300)
         await load.stop()
         await check(inbox, load, follower)
         assert load.unknown == set(), "within the ten seconds of a call it was back"
 
 
-async def test_what_is_unknown_can_be_repeated(server: RealNats, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nats_append, "PATIENCE", 1.0)
-    inbox = make(server)
+@slow
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_unknown_can_be_repeated(inbox_server: Server) -> None:
+    inbox = make_any(inbox_server)
     async with following(inbox) as follower:
         load = Load(inbox)
         await load.has(300)
-        server.freeze()  # what is on its way may be stored once it goes on
+        inbox_server.freeze()  # what is on its way may be stored once it goes on
         await until(lambda: len(load.unknown) >= 20)
-        server.thaw()
+        inbox_server.thaw()
         await load.has(300)
         await load.stop()
         for payload in load.unknown:
@@ -153,13 +173,14 @@ async def test_what_is_unknown_can_be_repeated(server: RealNats, monkeypatch: py
         assert load.unknown <= set(follower.payloads)
 
 
-async def test_a_server_that_stands_still_for_five_seconds_costs_nothing_but_time(server: RealNats) -> None:
-    inbox = make(server)
+@slow
+async def test_a_server_that_stands_still_for_five_seconds_costs_nothing_but_time(inbox_server: Server) -> None:
+    inbox = make_any(inbox_server)
     async with following(inbox) as follower:
         load = Load(inbox)
         await load.has(300)
-        server.freeze()
-        asyncio.get_running_loop().call_later(5, server.thaw)
+        inbox_server.freeze()
+        asyncio.get_running_loop().call_later(5, inbox_server.thaw)
         await until(lambda: not inbox.connected, 6)
         with pytest.raises(InboxUnavailable):
             await inbox.read(TENANT, "user 1", 0, 1)
@@ -169,13 +190,12 @@ async def test_a_server_that_stands_still_for_five_seconds_costs_nothing_but_tim
         assert load.unknown == set()
 
 
-async def test_while_the_server_is_away_an_append_is_tried_for_ten_seconds(
-    server: RealNats, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(nats_append, "PATIENCE", 1.0)
-    inbox = make(server)
+@slow
+@pytest.mark.usefixtures("impatient")
+async def test_while_the_server_is_away_an_append_is_tried_for_ten_seconds(inbox_server: Server) -> None:
+    inbox = make_any(inbox_server)
     async with following(inbox):
-        server.kill()
+        inbox_server.kill()
         began = time.monotonic()
         assert {type(outcome) for outcome in await append(inbox, b"1", b"2")} == {Unknown}
         assert 0.9 < time.monotonic() - began < 3
@@ -191,20 +211,21 @@ async def test_while_the_server_is_away_an_append_is_tried_for_ten_seconds(
                 await call
 
 
-async def test_more_than_can_wait_is_not_taken_on(server: RealNats, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nats_append, "PATIENCE", 1.0)
-    inbox = make(server)
+@slow
+@pytest.mark.usefixtures("impatient")
+async def test_more_than_can_wait_is_not_taken_on(inbox_server: Server) -> None:
+    inbox = make_any(inbox_server)
     async with following(inbox):
-        server.kill()
-        first = asyncio.create_task(append(inbox, bytes(nats_append.PARKED - 1000)))
+        inbox_server.kill()
+        first = asyncio.create_task(append(inbox, *(bytes(2**22 - number) for number in range(1000, 1016))))
         await asyncio.sleep(0)
         began = time.monotonic()
-        assert await append(inbox, bytes(1000)) == [Unknown("the inbox does not keep up")]
+        assert await append(inbox, bytes(50_000)) == [Unknown("the inbox does not keep up")]
         assert time.monotonic() - began < 0.5
         assert not isinstance((await first)[0], Appended)
-        server.start()
+        inbox_server.start()
         await until(lambda: inbox.connected)
-        await append_all(inbox, bytes(1000))
+        await append_all(inbox, bytes(50_000))
 
 
 async def test_a_cut_connection_is_no_gap(server: RealNats) -> None:
@@ -304,6 +325,8 @@ async def test_a_stream_that_is_gone_begins_anew_with_another_epoch(server: Real
         assert inbox.epoch(TENANT) == other.epoch(TENANT) != before
         assert await read_all(inbox, "alice") == payloads
         assert await inbox.load_cursors([phone]) == [None]
+        await inbox.store_cursors({phone: (4, "e")})
+        assert [cursor and cursor.offset for cursor in await other.load_cursors([phone])] == [4], "of 5 nothing is left"
         await inbox.store_cursors({phone: (6, inbox.epoch(TENANT))})
 
 
@@ -382,19 +405,20 @@ async def test_a_full_server_refuses_and_recovers(tmp_path: Path, monkeypatch: p
                     await asyncio.sleep(0.05)
 
 
-async def test_what_is_larger_than_the_server_takes_is_refused_and_the_rest_is_not(server: RealNats) -> None:
-    inbox = make(server)
+async def test_what_is_larger_than_the_server_takes_is_refused_and_the_rest_is_not(inbox_server: Server) -> None:
+    row = Rows(1).row(0)
+    inbox = create_inbox(inbox_server.url, "p", row, Options())
     async with following(inbox):
         outcomes = await append(inbox, b"small", bytes(8 * 2**20), b"too")
         assert [getattr(outcome, "code", "appended") for outcome in outcomes] == ["appended", "too_large", "appended"]
-        await append_all(inbox, bytes(8 * 2**20 - 1000))
-        assert inbox._row[INBOX_APPENDS["too_large"]] == 1
+        await append_all(inbox, bytes(8 * 2**20 - 1024))
+        assert row[INBOX_APPENDS["too_large"]] == 1
 
 
 async def test_each_of_several_workers_follows_its_shards_and_reads_what_others_were_answered(
-    server: RealNats,
+    inbox_server: Server,
 ) -> None:
-    inboxes = [make(server) for _ in range(3)]
+    inboxes = [make_any(inbox_server) for _ in range(3)]
     async with (
         following(inboxes[0], shards=range(0, 256, 2)) as even,
         following(inboxes[1], shards=range(1, 256, 2)) as odd,
@@ -414,8 +438,8 @@ async def test_each_of_several_workers_follows_its_shards_and_reads_what_others_
         assert len({inbox.epoch(TENANT) for inbox in inboxes}) == 1
 
 
-async def test_prefixes_keep_two_gateways_on_one_server_apart(server: RealNats) -> None:
-    ours, theirs = make(server, "ours"), make(server, "theirs")
+async def test_prefixes_keep_two_gateways_on_one_server_apart(inbox_server: Server) -> None:
+    ours, theirs = make_any(inbox_server, "ours"), make_any(inbox_server, "theirs")
     async with following(ours) as follower, following(theirs) as others:
         await append_all(theirs, b"not for us")
         await append_all(ours, b"for us")
@@ -427,37 +451,37 @@ async def test_prefixes_keep_two_gateways_on_one_server_apart(server: RealNats) 
         assert await ours.find_cursors(TENANT, "alice") == {}
 
 
-async def test_start_waits_for_a_server_and_open_says_why_it_does_not_hold(server: RealNats) -> None:
-    server.kill()
-    inbox = make(server)
+async def test_start_waits_for_a_server_and_open_says_why_it_does_not_hold(inbox_server: Server) -> None:
+    inbox_server.kill()
+    inbox = make_any(inbox_server)
     start = asyncio.create_task(inbox.start([], lambda entry: None, lambda tenant: None))
     done, _ = await asyncio.wait([start], timeout=0.5)
     assert not done
-    server.start()
+    inbox_server.start()
     await asyncio.wait_for(start, 3)
     await inbox.open({TENANT: FREE})
     await append_all(inbox, b"1")
     await inbox.stop()
 
 
-async def test_stop_ends_a_start_that_waits_and_callers_that_wait(server: RealNats) -> None:
-    server.kill()
-    inbox = make(server)
+async def test_stop_ends_a_start_that_waits_and_callers_that_wait(inbox_server: Server) -> None:
+    inbox_server.kill()
+    inbox = make_any(inbox_server)
     start = asyncio.create_task(inbox.start([], lambda entry: None, lambda tenant: None))
     await asyncio.sleep(0)
     await asyncio.wait_for(inbox.stop(), 2)
     with pytest.raises(InboxUnavailable):
         await start
 
-    server.start()
-    inbox = make(server)
+    inbox_server.start()
+    inbox = make_any(inbox_server)
     async with following(inbox):
-        server.freeze()
+        inbox_server.freeze()
         calls = [asyncio.create_task(append(inbox, b"%d" % number)) for number in range(10)]
         await asyncio.sleep(0)
         await asyncio.wait_for(inbox.stop(), 2)
         assert {type(outcome) for (outcome,) in await asyncio.gather(*calls)} == {Unknown}
-    server.thaw()
+    inbox_server.thaw()
 
 
 async def test_a_server_without_jetstream_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

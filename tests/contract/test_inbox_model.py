@@ -1,4 +1,4 @@
-"""NATS against memory: whatever is appended, collapsed, expired and read, both say the same."""
+"""Each backend against memory: whatever is appended, collapsed, expired and read, both say the same."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pushgate.inbox import EVERYONE, Appended, Draft, Entry, Limits, Options, Outcome, Refused
+from pushgate.inbox import EVERYONE, Appended, Draft, Entry, Inbox, Limits, Options, Outcome, Refused, create_inbox
 from pushgate.inbox.memory import MemoryInbox
-from pushgate.inbox.nats import NatsInbox
 from pushgate.metrics.rows import Rows
-from tests.fakes.nats import RealNats
+from tests.contract.conftest import SERVERS
 from tests.fakes.subscriber import until
 
 LONG, SHORT = 3600, 2
@@ -39,13 +38,13 @@ CASES = st.lists(st.tuples(STEPS, STEPS), min_size=8, max_size=8)
 
 
 class Pair:
-    """A tenant of an inbox on NATS and of the model, which get the same. Offsets are compared by their order."""
+    """A tenant of an inbox and of the model, which get the same. Offsets are compared by their order."""
 
-    def __init__(self, tenant: str, nats: NatsInbox, model: MemoryInbox) -> None:
+    def __init__(self, tenant: str, inbox: Inbox, model: MemoryInbox) -> None:
         self.tenant = tenant
-        self.nats = nats
+        self.inbox = inbox
         self.model = model
-        self.offsets = {0: 0}  # the model's by NATS's
+        self.offsets = {0: 0}  # the model's by the inbox's
 
     async def run(self, steps: Steps) -> None:
         for step in (*steps, ("alice", 0.0, 100), ("bob", 0.0, 100)):
@@ -56,7 +55,7 @@ class Pair:
 
     async def _append(self, drafts: Append) -> None:
         expected = await self.model.append(self.tenant, drafts)
-        outcomes = await self.nats.append(self.tenant, drafts)
+        outcomes = await self.inbox.append(self.tenant, drafts)
         for outcome, model in zip(outcomes, expected, strict=True):
             if isinstance(outcome, Appended) and isinstance(model, Appended) and not model.duplicate:
                 assert outcome.offset > max(self.offsets)
@@ -74,7 +73,7 @@ class Pair:
         known = sorted(self.offsets)
         after = known[int(place * (len(known) - 1))]
         expected = await self.model.read(self.tenant, uid, self.offsets[after], limit)
-        assert self.in_model(await self.nats.read(self.tenant, uid, after, limit)) == expected
+        assert self.in_model(await self.inbox.read(self.tenant, uid, after, limit)) == expected
 
     def in_model(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return entries as the model has them."""
@@ -85,12 +84,12 @@ class Pair:
         async with asyncio.timeout(10):
             for uid in UIDS:
                 expected = await self.model.read(self.tenant, uid, 0, 1000)
-                while self.in_model(await self.nats.read(self.tenant, uid, 0, 1000)) != expected:
+                while self.in_model(await self.inbox.read(self.tenant, uid, 0, 1000)) != expected:
                     await asyncio.sleep(0.05)
 
     async def check_followed(self, followed: list[Entry], seen: list[Entry]) -> None:
         """What is followed is in order and as it was appended, and only what expired or was collapsed may lack."""
-        (end,) = await self.nats.append(self.tenant, [Draft(EVERYONE, "end", b"end", LONG, "end")])
+        (end,) = await self.inbox.append(self.tenant, [Draft(EVERYONE, "end", b"end", LONG, "end")])
         assert isinstance(end, Appended)
         await until(lambda: any(entry[:3] == (self.tenant, EVERYONE, end.offset) for entry in followed))
         own = self.in_model([entry for entry in followed if entry.tenant == self.tenant][:-1])
@@ -105,19 +104,19 @@ class Rig:
 
     def __init__(self, url: str) -> None:
         self.now = 1e9
-        self.nats = NatsInbox(url, "pushgate", Rows(1).row(0), Options())
+        self.inbox = create_inbox(url, "pushgate", Rows(1).row(0), Options())
         self.model = MemoryInbox("memory:", "", Rows(1).row(0), Options(), clock=lambda: self.now)
         self.followed: list[Entry] = []
         self.seen: list[Entry] = []
         self._numbers = count()
 
     async def start(self) -> None:
-        await self.nats.start(range(256), self.followed.append, lambda tenant: None)
+        await self.inbox.start(range(256), self.followed.append, lambda tenant: None)
         await self.model.start(range(256), self.seen.append, lambda tenant: None)
 
     async def run(self, cases: Sequence[tuple[Steps, Steps]]) -> None:
-        pairs = [Pair(f"tenant-{next(self._numbers)}", self.nats, self.model) for _ in cases]
-        for inbox in (self.nats, self.model):
+        pairs = [Pair(f"tenant-{next(self._numbers)}", self.inbox, self.model) for _ in cases]
+        for inbox in (self.inbox, self.model):
             await inbox.open({pair.tenant: LIMITS for pair in pairs})
         for pair, (before, _) in zip(pairs, cases, strict=True):
             await pair.run(before)
@@ -129,22 +128,22 @@ class Rig:
             await pair.check_followed(self.followed, self.seen)
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Rig]]:
-    server = RealNats(tmp_path / "data")
+@pytest.fixture(params=["nats", "redis"])
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Rig]]:
+    server = SERVERS[request.param](tmp_path / "data")
     with asyncio.Runner() as runner:
         rig = Rig(server.url)
         runner.run(rig.start())
         yield runner, rig
-        runner.run(rig.nats.stop())
+        runner.run(rig.inbox.stop())
     server.close()
 
 
-def test_nats_does_as_the_model(rig: tuple[asyncio.Runner, Rig]) -> None:
+def test_it_does_as_the_model(rig: tuple[asyncio.Runner, Rig]) -> None:
     runner, both = rig
 
     @settings(
-        max_examples=5,
+        max_examples=3,
         deadline=None,
         phases=[Phase.reuse, Phase.generate],  # each takes seconds: too long to shrink
         suppress_health_check=list(HealthCheck),

@@ -3,11 +3,21 @@
 import time
 
 import pytest
+from msgspec import structs
 
 from pushgate import __version__
 from pushgate.delivery import answers as module
-from pushgate.messages.questions import Closed, Count, Counted, Find, Kick, Reach, Reached, Sessions
-from pushgate.metrics.catalogue import BUS_CONNECTED, TENANT_PUSHES
+from pushgate.messages.questions import Closed, Count, Counted, Find, Kick, Overview, Reach, Reached, Sessions
+from pushgate.metrics.catalogue import (
+    BUS_CONNECTED,
+    DELIVERED,
+    DRAINING,
+    INBOX_READY,
+    NODE_START,
+    PUSHES,
+    TENANT_PUSHES,
+    UPGRADING,
+)
 from pushgate.metrics.rows import tenant_slot
 from pushgate.sessions.session import ChannelSession
 from tests.rig.gateway import Gateway
@@ -68,9 +78,62 @@ async def test_numbers_are_the_tenants(gateway: Gateway) -> None:
     gateway.answers.tick(time.monotonic())
     gateway.push("alice")
     gateway.row[tenant_slot(gateway.tenants.numbers["default"], TENANT_PUSHES)] += 1
-    assert gateway.answers.reply(Count("default")) == Counted(__version__, 1, False, 3, 2, 1, 2, 1.0, 2.0)
-    assert gateway.answers.reply(Count("acme")) == Counted(__version__, 1, False, 1, 1, 0, 0, 0.0, 0.0)
-    assert gateway.answers.reply(Count("unknown")) == Counted(__version__, 1, False, 0, 0, 0, 0, 0.0, 0.0)
+    assert count(gateway) == Counted(__version__, 1, False, 3, 2, 1, 2, 1.0, 2.0)
+    assert count(gateway, "acme") == Counted(__version__, 1, False, 1, 1, 0, 0, 0.0, 0.0)
+    assert count(gateway, "unknown") == Counted(__version__, 1, False, 0, 0, 0, 0, 0.0, 0.0)
+
+
+def look_over(gateway: Gateway, tenant: str = "default") -> Overview:
+    """Return how the node is as a whole."""
+    reply = gateway.answers.reply(Count(tenant))
+    assert isinstance(reply, Counted)
+    assert reply.overview is not None
+    return reply.overview
+
+
+def count(gateway: Gateway, tenant: str = "default") -> Counted:
+    """Return what is said of a tenant."""
+    reply = gateway.answers.reply(Count(tenant))
+    assert isinstance(reply, Counted)
+    return structs.replace(reply, overview=None)
+
+
+async def test_of_the_node_as_a_whole_all_tenants_count(gateway: Gateway) -> None:
+    node = gateway.rows.row(1)
+    node[NODE_START] = int(time.time()) - 100
+    for user in ("alice", "alice", "bob"):
+        await gateway.join(user)
+    await gateway.join("alice", tenant="acme")
+    gateway.answers.tick(time.monotonic())
+    gateway.push("alice")
+    gateway.push("alice", tenant="acme")
+    gateway.row[PUSHES["live", "user"]] += 2
+    gateway.row[PUSHES["live", "everyone"]] += 5
+    gateway.row[BUS_CONNECTED] = gateway.row[INBOX_READY] = 1
+    overview = look_over(gateway)
+    assert 100 <= overview.up < 110
+    assert structs.replace(overview, up=0) == Overview(0, 4, 3, 7.0, 3.0, False, False, 1, 1, [])
+    assert gateway.row[DELIVERED] == 3
+    assert structs.replace(look_over(gateway, "unknown"), up=0) == structs.replace(overview, up=0)
+
+
+async def test_what_befalls_a_node_is_said(gateway: Gateway) -> None:
+    overview = look_over(gateway)
+    assert (overview.bus, overview.inbox, overview.reasons) == (0, 0, ["0 of 1 workers hear the bus"])
+    gateway.rows.row(1)[UPGRADING] = 1
+    assert (look_over(gateway).upgrading, look_over(gateway).draining) == (True, False)
+    gateway.rows.row(1)[DRAINING], gateway.rows.row(1)[UPGRADING] = 1, 0
+    assert (look_over(gateway).upgrading, look_over(gateway).draining) == (False, True)
+    gateway.stopping = True
+    assert look_over(gateway).reasons == ["the node stops"]
+
+
+async def test_a_node_without_an_inbox_has_none(gateway: Gateway) -> None:
+    answers = module.Answers(gateway.sessions, gateway.rows, gateway.tenants.numbers, list, has_inbox=False)
+    reply = answers.reply(Count("default"))
+    assert isinstance(reply, Counted)
+    assert reply.overview is not None
+    assert reply.overview.inbox is None
 
 
 async def test_a_node_is_ready_when_all_its_workers_hear_the_bus(gateway: Gateway) -> None:

@@ -1,18 +1,22 @@
 """Bus and inbox on servers of two kinds: nothing accepted is lost or out of order, whichever of them dies."""
 
+import asyncio
 import random
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.contract.conftest import SERVERS, Server
+from tests.fakes.redis import RealRedis
 from tests.faults.reliable_faults import Faults
 from tests.faults.reliable_fleet import Fleet
 from tests.rig.node import RunningNode
 
 SEED = 7
-PAIRS = [("redis", "embedded"), ("nats", "embedded")]
+PAIRS = [("redis", "embedded"), ("nats", "embedded"), ("zookeeper", "embedded"), ("embedded", "redis")]
 """Kinds of the bus and the inbox."""
 
 
@@ -38,7 +42,7 @@ async def test_nothing_accepted_is_lost(servers: dict[str, Server], make_node: C
         await fleet.goes_on()
         await faults.inject("kill -9 a worker")
         await faults.inject("kill -9 the supervisor")
-        if "inbox" not in servers:
+        if len(servers) == 1:
             await faults.inject("kill -9 nats-server")
         for server in servers.values():
             server.kill()
@@ -49,3 +53,32 @@ async def test_nothing_accepted_is_lost(servers: dict[str, Server], make_node: C
         await fleet.stop()
     assert wrong == [], "\n".join(wrong)
     assert fleet.ledger.open == set(), "whoever repeats is answered in the end"
+
+
+async def test_three_nodes_on_one_redis_lose_nothing(tmp_path: Path, make_node: Callable[..., RunningNode]) -> None:
+    with closing(RealRedis(tmp_path / "redis")) as redis:
+        environ = {"PUSHGATE_BUS_URL": redis.url, "PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS": "0"}
+        nodes = [make_node("--workers", "1", PUSHGATE_NODE_NAME=name, **environ) for name in "abc"]
+        for node in nodes:
+            if node is not nodes[0]:
+                node.data_dir.mkdir()
+                shutil.copy(nodes[0].data_dir / "keys.json", node.data_dir)
+            node.start()
+        fleet = Fleet(nodes, 50, 20, SEED)
+        try:
+            await fleet.start()
+            await fleet.goes_on()
+            redis.kill()
+            nodes[1].kill()
+            redis.start()
+            await fleet.goes_on()
+            nodes[1].start()
+            redis.freeze()
+            await asyncio.sleep(3)  # the fault itself: longer than a connection's patience
+            redis.thaw()
+            await fleet.goes_on()
+            wrong = await fleet.finish()
+        finally:
+            await fleet.stop()
+        assert wrong == [], "\n".join(wrong)
+        assert not any(welcome["missed"] for device in fleet.devices for welcome in device.welcomes)

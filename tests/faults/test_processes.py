@@ -214,11 +214,12 @@ async def test_a_stopped_worker_that_goes_on_closes_nobody(make_node: MakeNode) 
     node.start()
     client = await WsClient.join(node.clients_port, f"/ws?token={node.token('alice')}")
     (worker,) = node.worker_pids
+    message = asyncio.create_task(client.receive())  # pings are answered all the while
     os.kill(worker, signal.SIGSTOP)
     await asyncio.sleep(2.5)  # longer than the heartbeat allows
     os.kill(worker, signal.SIGCONT)
     assert (await asyncio.to_thread(node.push, "alice")).status_code == 202
-    assert (await client.receive())["data"] == "hi"
+    assert (await message)["data"] == "hi"
 
 
 async def test_one_data_directory_one_node(make_node: MakeNode) -> None:

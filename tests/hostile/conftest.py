@@ -9,11 +9,13 @@ from tests.hostile.tokens import TRAP
 
 PLAIN_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 """What is freed goes back to the kernel at once, so that memory tells what is held and not what once was."""
+HANDSHAKE = "5"
+"""Seconds of a handshake: on a machine with much to do it takes those who send byte for byte more than three."""
 
 
 def run_node(directory: Path, tls: bool) -> Iterator[KnownNode]:
     """Run a node, and end what it leaves behind."""
-    node = KnownNode(directory, tls, **PLAIN_MALLOC)
+    node = KnownNode(directory, tls, PUSHGATE_CLIENTS_HANDSHAKE_TIMEOUT=HANDSHAKE, **PLAIN_MALLOC)
     try:
         node.start()
         yield node

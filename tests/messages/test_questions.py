@@ -17,6 +17,7 @@ from pushgate.messages.questions import (
     Here,
     Kick,
     Node,
+    Overview,
     Sessions,
     Word,
     decode_word,
@@ -33,10 +34,19 @@ questions = st.one_of(
 )
 found = st.builds(Found, st.text(), st.none() | st.text(), numbers, st.text(), st.text())
 counts = [numbers, numbers, numbers, numbers, st.floats(0, 1e9), st.floats(0, 1e9)]
+overviews = st.builds(
+    Overview,
+    *[numbers] * 3,
+    *[st.floats(0, 1e9)] * 2,
+    *[st.booleans()] * 2,
+    numbers,
+    st.none() | numbers,
+    st.lists(st.text()),
+)
 replies = st.one_of(
     st.builds(Sessions, st.lists(found)),
     st.builds(Closed, numbers),
-    st.builds(Counted, st.text(), numbers, st.booleans(), *counts),
+    st.builds(Counted, st.text(), numbers, st.booleans(), *counts, st.none() | overviews),
 )
 ids = st.integers(0, 2**64 - 1)
 words: st.SearchStrategy[Word] = st.one_of(
@@ -70,6 +80,22 @@ def test_anything_else_is_told_by_a_value_error(payload: bytes) -> None:
 def test_neighbouring_versions_read_each_other(word: Word) -> None:
     fields = msgspec.msgpack.decode(encode_word(word))
     assert decode_word(msgspec.msgpack.encode({**fields, "a_field": "of the future"})) == word
+
+
+def test_what_older_nodes_tell_is_read() -> None:
+    old = {"type": "counted", "version": "0.1", "workers": 2, "ready": True, "connections": 3, "users": 2}
+    old |= {"pushes": 1, "delivered": 1, "pushes_per_second": 0.5, "delivered_per_second": 0.5}
+    answer = {"type": "answer", "id": 1, "node": ["n", 2], "reply": old}
+    read = decode_word(msgspec.msgpack.encode(answer))
+    assert read == Answer(1, Node("n", 2), Counted("0.1", 2, True, 3, 2, 1, 1, 0.5, 0.5, None))
+
+
+def test_an_overview_of_the_future_is_read() -> None:
+    overview = Overview(1, 2, 3, 4.0, 5.0, False, True, 1, None, ["why"])
+    word = Answer(1, Node("n", 2), Counted("0.1", 2, True, 3, 2, 1, 1, 0.5, 0.5, overview))
+    fields = msgspec.msgpack.decode(encode_word(word))
+    fields["reply"]["overview"]["a_field"] = "of the future"
+    assert decode_word(msgspec.msgpack.encode(fields)) == word
 
 
 def test_sessions_and_nodes_of_the_future_are_read() -> None:

@@ -45,9 +45,9 @@ def test_servers_and_their_one_user() -> None:
     ("url", "error"),
     [
         ("tls://a?", ""),
-        ("tls://a?cb=x", "expected paths of ca, certificate, key, credentials behind the ?"),
-        ("tls://a?ca", "expected paths"),
-        ("tls://a?ca=", "expected paths"),
+        ("tls://a?cb=x", "expected ca, certificate, key, credentials behind the ?"),
+        ("tls://a?ca", "expected ca, certificate, key, credentials"),
+        ("tls://a?ca=", "expected ca, certificate, key, credentials"),
         ("tls://a?certificate=x", "expected certificate and key together"),
         ("nats://a?ca=x", "expected tls:// with ca or certificate"),
         ("tls://a?ca=/no/such", "a file of it cannot be used: .*No such file"),

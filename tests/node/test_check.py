@@ -8,6 +8,7 @@ from pushgate.config import (
     BusConfig,
     ClientsConfig,
     Config,
+    InboxConfig,
     ManagementConfig,
     NodeConfig,
     TenantConfig,
@@ -31,6 +32,18 @@ def test_what_is_found_out() -> None:
     assert checked.warnings == []
     away = check_config(structs.replace(CONFIG, bus=BusConfig("nats://somewhere:1")))
     assert away.nats_server == "", "it is not there to be asked"
+    redis = check_config(structs.replace(CONFIG, bus=BusConfig("redis://somewhere:1")))
+    assert (redis.servers.inbox, redis.nats_server) == ("redis://somewhere:1", "")
+
+
+def test_a_directory_needs_a_bus_that_can_keep_one() -> None:
+    for url in ("embedded", "nats://somewhere:1", "redis+cluster://a,b"):
+        check_config(structs.replace(CONFIG, bus=BusConfig(url, routing="directory")))
+    alone = structs.replace(CONFIG, node=NodeConfig(workers=1), bus=BusConfig("memory:", routing="directory"))
+    with pytest.raises(
+        ConfigError, match=r"^bus\.routing: expected broadcast with the bus 'memory:'; directory is for"
+    ):
+        check_config(alone)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +51,8 @@ def test_what_is_found_out() -> None:
     [
         ("bus", BusConfig("memory:"), "node.workers: expected 1"),
         ("bus", BusConfig("pigeon://loft"), "bus.url: expected"),
+        ("bus", BusConfig("redis://a/name"), "bus.url: expected a database number"),
+        ("inbox", InboxConfig("redis+sentinel://a"), "inbox.url: expected the service's name"),
         ("bus", BusConfig(nats_server="/no/such"), "bus.nats_server: /no/such"),
         ("tenants", {"a": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s")])}, "tenants.a.token_keys[0]"),
         ("clients", ClientsConfig(tls_certificate="/no/such.pem"), "clients.tls_key: expected"),

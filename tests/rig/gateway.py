@@ -85,13 +85,16 @@ class Gateway:
         self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
         self.stopping = False
         self.bus = MemoryBus()
-        self.answers = Answers(self.sessions, self.rows, tenants.numbers, lambda: not self.stopping)
+        self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, has_inbox=True)
         self.questions = Questions(Node("here", 1), 0, self.bus, self.answers.reply, self.row)
         self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear)
         self.socket = open_listener(self.config.host, 0, 128)
         self.port: int = self.socket.getsockname()[1]
         self.listener = Listener(self.socket, self.poller, self.row, self.door.knock, self.loop.call_later)
         self.listener.start()
+
+    def _why_not_ready(self) -> list[str]:
+        return ["the node stops"] if self.stopping else []
 
     def _let_in(self, connection: socket.socket, address: bytes) -> None:
         if self.tls.active:

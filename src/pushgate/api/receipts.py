@@ -146,8 +146,9 @@ async def _list_devices(
             if session.device is not None and session.acknowledged is not None:
                 connected.add(session.device)
                 cursors[session.device] = max(session.acknowledged, cursors.get(session.device) or 0)
+    absent = None if found.missing else False
     receipt.devices = [
-        DeviceReceipt(name, cursor is not None and cursor >= receipt.offset, cursor, name in connected)
+        DeviceReceipt(name, cursor is not None and cursor >= receipt.offset, cursor, name in connected or absent)
         for name, cursor in sorted(cursors.items())
         if only in (None, name)
     ]

@@ -76,12 +76,28 @@ class Stats(Struct, frozen=True):
 
 
 class NodeState(Struct, frozen=True):
-    """A node; `ready` when it should get traffic: all its workers hear the bus, and it does not stop."""
+    """A node as a whole, all tenants together; `ready` when it should get traffic: all its workers hear the bus, and it
+    does not stop. `not_ready` has the reasons against it, as far as one of its workers knows them.
+
+    `up` is in seconds since it was started or upgraded. `bus_workers` are the workers that hear the bus,
+    `inbox_workers` those whose inbox takes reliable messages (null: the node has none). Rates are over the last ten
+    seconds. What a node of an older version does not tell is null.
+    """
 
     node: str
     version: str
     workers: int
     ready: bool
+    not_ready: list[str] | None = None
+    draining: bool | None = None
+    upgrading: bool | None = None
+    up: int | None = None
+    connections: int | None = None
+    users: int | None = None
+    pushes_per_second: float | None = None
+    delivered_per_second: float | None = None
+    bus_workers: int | None = None
+    inbox_workers: int | None = None
 
 
 class Nodes(Struct, frozen=True):
@@ -92,12 +108,15 @@ class Nodes(Struct, frozen=True):
 
 
 class DeviceReceipt(Struct, frozen=True):
-    """What one device has: everything up to `cursor` (null: not known, or of logs that are no more)."""
+    """What one device has: everything up to `cursor` (null: not known, or of logs that are no more).
+
+    `connected` is null when no connection of it was found and a node is missing: nobody knows.
+    """
 
     device: str
     acknowledged: bool
     cursor: int | None
-    connected: bool
+    connected: bool | None
 
 
 class Reached(Struct, frozen=True):

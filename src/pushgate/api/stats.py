@@ -1,6 +1,7 @@
 """The tenant's numbers and the nodes, asked of all nodes."""
 
 from litestar import get
+from msgspec import structs
 
 from pushgate.api.admission import AnyRequest, admit
 from pushgate.api.asking import ask
@@ -17,6 +18,19 @@ _NUMBERS = {
     "delivered_per_second": 18.8,
 }
 _NODE = {"node": "gateway-1", "version": "1.0.0", "workers": 4}
+_STATE = {
+    "ready": True,
+    "not_ready": [],
+    "draining": False,
+    "upgrading": False,
+    "up": 86400,
+    "connections": 15000,
+    "users": 9000,
+    "pushes_per_second": 480.0,
+    "delivered_per_second": 4800.0,
+    "bus_workers": 4,
+    "inbox_workers": 4,
+}
 _PROBLEMS = ("unauthorized", "internal_error", "bus_unavailable")
 
 STATS = Operation(
@@ -30,10 +44,11 @@ STATS = Operation(
 )
 NODES = Operation(
     "The nodes",
-    "Those that answered; the others that are known are named in `missing`, until they were silent for ten seconds.",
+    "Those that answered; the others that are known are named in `missing`, until they were silent for ten seconds. "
+    "Their numbers are those of `/metrics`, of all tenants together.",
     200,
     Nodes,
-    answer_example={"nodes": [{**_NODE, "ready": True}], "missing": []},
+    answer_example={"nodes": [{**_NODE, **_STATE}], "missing": []},
     problems=_PROBLEMS,
 )
 
@@ -52,9 +67,26 @@ async def stats(request: AnyRequest) -> Stats:
 async def nodes(request: AnyRequest) -> Nodes:
     """Return the nodes."""
     counted = await ask(request, Count(admit(request)), Counted)
-    return Nodes(
-        [NodeState(node, reply.version, reply.workers, reply.ready) for node, reply in counted.replies],
-        counted.missing,
+    return Nodes([_tell(node, reply) for node, reply in counted.replies], counted.missing)
+
+
+def _tell(node: str, reply: Counted) -> NodeState:
+    state = NodeState(node, reply.version, reply.workers, reply.ready)
+    overview = reply.overview
+    if overview is None:
+        return state
+    return structs.replace(
+        state,
+        not_ready=overview.reasons,
+        draining=overview.draining,
+        upgrading=overview.upgrading,
+        up=overview.up,
+        connections=overview.connections,
+        users=overview.users,
+        pushes_per_second=overview.pushes_per_second,
+        delivered_per_second=overview.delivered_per_second,
+        bus_workers=overview.bus,
+        inbox_workers=overview.inbox,
     )
 
 

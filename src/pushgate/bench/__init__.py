@@ -12,6 +12,7 @@ worker        one process: a swarm, perhaps callers, and a pipe
 crew          all processes, as the one that started them sees them
 server_cost   memory and CPU of the server, from /proc
 connect, broadcast, push, resume    the benches, each a function that returns a Result; `reliable` is a push too
+bus, bus_publisher, bus_listener    the bench of a broker, without a gateway
 figures, report             how figures are named, and shown
 commands      their command line
 """

@@ -20,34 +20,10 @@ def bench_broadcast(common: Common, connections: int, rounds: int, size: int, sh
     request = PushRequest(common.target.api, common.target.api_key, EVERYONE, padding_for(size))
     with Crew(common, shares) as crew:
         open_all(crew, common, connections, show)
-        each: list[dict[str, object]] = []
-        refused = 0
-        cpu = 0.0
-        for number in range(1, rounds + 1):
-            time.sleep(_REST)
-            crew.tell("round")
-            before = crew.progress()
-            used = server_cost.cpu_seconds(common.server_pids)
-            called = time.monotonic_ns()
-            status = post(common.target.api, request.at(called), common.timeout)
-            answered = time.monotonic_ns()
-            crew.finish(3600.0, show, _QUIET)
-            cpu += server_cost.cpu_seconds(common.server_pids) - used
-            after = crew.progress()
-            got = after.messages - before.messages
-            took = max(0, after.last_message_ns - called) / 1e9 if got else 0.0
-            refused += not 200 <= status < 300
-            each.append(
-                {
-                    "round": number,
-                    "status": status,
-                    "call_ms": round((answered - called) / 1e6, 3),
-                    "seconds": round(took, 4),
-                    "messages": got,
-                    "missing": max(0, before.opened - before.lost - got),
-                    "messages_per_s": per(got, took, 0),
-                }
-            )
+        used = server_cost.cpu_seconds(common.server_pids)
+        each = [{"round": number, **push_round(crew, common, request, show)} for number in range(1, rounds + 1)]
+        cpu = server_cost.cpu_seconds(common.server_pids) - used
+        refused = any(not 200 <= figures["status"] < 300 for figures in each)
         totals = crew.totals()
         missing = max(0, totals.opened * rounds - totals.messages)
         figures: dict[str, object] = {
@@ -70,6 +46,28 @@ def bench_broadcast(common: Common, connections: int, rounds: int, size: int, sh
         figures["generator"] = generator(totals, len(shares), crew.busiest)
         ok = totals.opened == connections and not (totals.lost or missing or refused)
         return Result(figures, ok, warnings(totals, crew.busiest))
+
+
+def push_round(crew: Crew, common: Common, request: PushRequest, show: Show | None) -> dict[str, float]:
+    """Push to everyone once; returns how long it took and what arrived. Raises BenchError."""
+    time.sleep(_REST)
+    crew.tell("round")
+    before = crew.progress()
+    called = time.monotonic_ns()
+    status = post(common.target.api, request.at(called), common.timeout)
+    answered = time.monotonic_ns()
+    crew.finish(3600.0, show, _QUIET)
+    after = crew.progress()
+    got = after.messages - before.messages
+    took = max(0, after.last_message_ns - called) / 1e9 if got else 0.0
+    return {
+        "status": status,
+        "call_ms": round((answered - called) / 1e6, 3),
+        "seconds": round(took, 4),
+        "messages": got,
+        "missing": max(0, before.opened - before.lost - got),
+        "messages_per_s": per(got, took, 0),
+    }
 
 
 def post(api: Address, request: bytes, timeout: float) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pushgate.bench import bus_commands, crowd_commands
 from pushgate.bench.flags import (
     API,
     DATA_DIR,
@@ -242,3 +243,8 @@ def hostile(
     if pin is not None:
         os.sched_setaffinity(0, {pin})
     finish(bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)
+
+
+app.command()(crowd_commands.storm)
+app.command()(crowd_commands.scale)
+app.command()(bus_commands.bus)

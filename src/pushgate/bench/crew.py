@@ -92,6 +92,11 @@ class Crew:
             os.waitpid(pid, 0)
 
     @property
+    def pids(self) -> tuple[int, ...]:
+        """The generator's processes."""
+        return tuple(self._pids)
+
+    @property
     def busiest(self) -> float:
         """The highest share of one CPU that a process used in any phase so far; near 1 it was the bottleneck."""
         return self._peak

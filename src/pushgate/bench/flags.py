@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -110,6 +111,18 @@ def tune(
         devices=ack_every is not None,
         ack_every=ack_every or 0.0,
     )
+
+
+def parse_place(url: str) -> tuple[str, int]:
+    """Return the host and port of `HOST:PORT`, or of a URL with one server; raises ConfigError for anything else."""
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        place = parts.hostname, parts.port
+    except ValueError:
+        place = None, None
+    if not (place[0] and place[1]):
+        raise ConfigError("--listens: expected HOST:PORT, for the URL does not name one server and its port")
+    return place[0], place[1]
 
 
 def check_pin(pin: int | None) -> None:

@@ -56,6 +56,11 @@ EVERYONE = '"everyone":true'
 """The target of a push to everyone."""
 
 
+def everyone_over(seconds: float) -> str:
+    """The target of a push to everyone that is spread over so many seconds."""
+    return f'{EVERYONE},"spread":{seconds:g}'
+
+
 def one_user(name: str) -> str:
     """The target of a push to one user."""
     return f'"user":"{name}"'

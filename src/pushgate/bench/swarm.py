@@ -82,6 +82,21 @@ class Swarm:
         """From now on open what is lost at once anew, and what is refused after a pause."""
         self._persistent = True
 
+    def storm(self) -> None:
+        """Let go of every connection, and open them all anew; handshakes are counted from here on."""
+        self.persist()
+        self.handshakes = Histogram()
+        self.opened = 0
+        self.cut()
+        self.lost.clear()
+        self.first_ns = monotonic_ns()
+
+    def forget_messages(self) -> None:
+        """Count messages from 0 on, each connection's and all."""
+        self.got = array("I", bytes(4 * self.room))
+        self.messages = self.received = 0
+        self.latencies = Histogram()
+
     def cut(self) -> None:
         """Let go of every connection that is open."""
         for fd in list(self.live()):
@@ -90,7 +105,7 @@ class Swarm:
     @property
     def settled(self) -> bool:
         """Whether every connection asked for has opened or failed."""
-        return not self._waiting and not self._flying
+        return not (self._waiting or self._flying or self._refused)
 
     def watch(self, fd: int) -> None:
         """Let `step` return early, and say so, when this descriptor can be read."""

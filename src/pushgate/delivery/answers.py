@@ -13,6 +13,7 @@ from pushgate.messages.questions import (
     Find,
     Found,
     Kick,
+    Overview,
     Question,
     Reach,
     Reached,
@@ -21,10 +22,18 @@ from pushgate.messages.questions import (
 )
 from pushgate.metrics.catalogue import (
     BUS_CONNECTED,
+    CONNECTIONS,
+    DELIVERED,
+    DRAINING,
+    INBOX_READY,
+    NODE_START,
+    PUSHES,
     TENANT_CONNECTIONS,
     TENANT_DELIVERED,
     TENANT_PUSHES,
     TENANT_USERS,
+    UPGRADING,
+    USERS,
 )
 from pushgate.metrics.rates import Rates
 from pushgate.metrics.rows import Rows, tenant_slot
@@ -86,8 +95,8 @@ class Holder(Protocol[S]):
 class Answers(Generic[S]):
     """The answers of one worker.
 
-    `numbers` are the tenants' numbers by name; `ready` tells whether the worker's node should get traffic, as far as
-    the worker knows.
+    `numbers` are the tenants' numbers by name; `why_not_ready` tells why the worker's node should get no traffic, as
+    far as the worker knows, and `has_inbox` whether the node keeps reliable messages.
     """
 
     def __init__(
@@ -95,13 +104,15 @@ class Answers(Generic[S]):
         sessions: Holder[S],
         rows: Rows,
         numbers: Mapping[str, int],
-        ready: Callable[[], bool],
+        why_not_ready: Callable[[], list[str]],
+        has_inbox: bool,
     ) -> None:
         self._sessions = sessions
         self._rows = rows
         self._rates = Rates(rows)
         self._numbers = numbers
-        self._ready = ready
+        self._why_not_ready = why_not_ready
+        self._has_inbox = has_inbox
 
     def reply(self, question: Question) -> Reply:
         """Return the answer to a question; `Kick` is done first."""
@@ -119,14 +130,10 @@ class Answers(Generic[S]):
 
     def tick(self, now: float) -> None:
         """Sample what rates are made of, when it is time; `now` in seconds of a monotonic clock."""
-        self._rates.sample(
-            (
-                tenant_slot(number, slot)
-                for number in self._numbers.values()
-                for slot in (TENANT_PUSHES, TENANT_DELIVERED)
-            ),
-            now,
+        of_tenants = (
+            tenant_slot(number, slot) for number in self._numbers.values() for slot in (TENANT_PUSHES, TENANT_DELIVERED)
         )
+        self._rates.sample((*PUSHES.values(), DELIVERED, *of_tenants), now)
 
     def _tell(self, session: S) -> Found:
         told = self._sessions.describe(session)
@@ -142,14 +149,38 @@ class Answers(Generic[S]):
 
     def _count(self, tenant: str) -> Counted:
         rows, now, workers = self._rows, time.monotonic(), self._rows.count - 1
-        node = (__version__, workers, self._ready() and rows.total(BUS_CONNECTED) == workers)
+        overview = self._look_over(now, workers)
+        node = (__version__, workers, not overview.reasons)
         number = self._numbers.get(tenant)
         if number is None:  # this node has another configuration
-            return Counted(*node, 0, 0, 0, 0, 0.0, 0.0)
-        totals = (TENANT_CONNECTIONS, TENANT_USERS, TENANT_PUSHES, TENANT_DELIVERED)
-        rates = (TENANT_PUSHES, TENANT_DELIVERED)
+            return Counted(*node, 0, 0, 0, 0, 0.0, 0.0, overview)
+        slots = (TENANT_CONNECTIONS, TENANT_USERS, TENANT_PUSHES, TENANT_DELIVERED)
+        connections, users, pushes, delivered = (tenant_slot(number, slot) for slot in slots)
         return Counted(
             *node,
-            *(rows.total(tenant_slot(number, slot)) for slot in totals),
-            *(self._rates.of(tenant_slot(number, slot), now) for slot in rates),
+            rows.total(connections),
+            rows.total(users),
+            rows.total(pushes),
+            rows.total(delivered),
+            self._rates.of(pushes, now),
+            self._rates.of(delivered, now),
+            overview,
+        )
+
+    def _look_over(self, now: float, workers: int) -> Overview:
+        rows, reasons = self._rows, self._why_not_ready()
+        bus = rows.total(BUS_CONNECTED)
+        if bus < workers and not reasons:
+            reasons = [f"{bus} of {workers} workers hear the bus"]
+        return Overview(
+            up=max(0, int(time.time()) - rows.total(NODE_START)),
+            connections=rows.total(CONNECTIONS),
+            users=rows.total(USERS),
+            pushes_per_second=round(sum(self._rates.of(slot, now) for slot in PUSHES.values()), 1),
+            delivered_per_second=self._rates.of(DELIVERED, now),
+            draining=rows.total(DRAINING) > 0,
+            upgrading=rows.total(UPGRADING) > 0,
+            bus=bus,
+            inbox=rows.total(INBOX_READY) if self._has_inbox else None,
+            reasons=reasons,
         )

@@ -1,6 +1,7 @@
 """The inbox: `create_inbox` picks the backend from the scheme of `inbox.url`."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 from pushgate.config import shown_url
 from pushgate.errors import ConfigError
@@ -20,8 +21,6 @@ from pushgate.inbox.base import (
     Unknown,
     Usage,
 )
-from pushgate.inbox.memory import MemoryInbox
-from pushgate.inbox.nats import NatsInbox
 from pushgate.metrics.rows import Row
 
 __all__ = [
@@ -43,11 +42,18 @@ __all__ = [
     "create_inbox",
 ]
 
-BACKENDS: dict[str, Callable[[str, str, Row, Options], Inbox]] = {
-    "memory": MemoryInbox,
-    "nats": NatsInbox,
-    "tls": NatsInbox,
+BACKENDS = {
+    "memory": "memory.MemoryInbox",
+    "nats": "nats.NatsInbox",
+    "tls": "nats.NatsInbox",
+    "redis": "redis.RedisInbox",
+    "rediss": "redis.RedisInbox",
+    "redis+sentinel": "redis.RedisInbox",
+    "rediss+sentinel": "redis.RedisInbox",
+    "redis+cluster": "redis.RedisInbox",
+    "rediss+cluster": "redis.RedisInbox",
 }
+"""Where the backend of a scheme is, in this room. Each is imported when it is wanted: some need an extra."""
 
 
 def create_inbox(url: str, prefix: str, row: Row, options: Options) -> Inbox:
@@ -56,8 +62,12 @@ def create_inbox(url: str, prefix: str, row: Row, options: Options) -> Inbox:
     `prefix` begins every name in the backend, `row` is where it counts what it does.
     """
     scheme, colon, _ = url.partition(":")
-    backend = BACKENDS.get(scheme) if colon else None
-    if backend is None:
+    if not colon or scheme not in BACKENDS:
         known = ", ".join(f"{name}:" for name in BACKENDS)
         raise ConfigError(f"inbox.url: expected a URL that begins with one of {known}, got {shown_url(url)!r}")
+    module, name = BACKENDS[scheme].split(".")
+    try:
+        backend: Callable[[str, str, Row, Options], Inbox] = getattr(import_module(f"pushgate.inbox.{module}"), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"inbox.url: {scheme} needs the extra: pip install 'pushgate[{module}]' ({error})") from None
     return backend(url, prefix, row, options)

@@ -21,9 +21,11 @@ A tenant has a log for each user and one for everyone. What every backend promis
   logs that were recreated, or a server that may have lost its last writes. Cursors of another epoch mean nothing. When
   it changes while the process lives, `on_epoch` says so, and what is followed from then on begins with the first entry
   of the new epoch.
-- **Cursors** are stored by whoever calls. Of stores for one device that overlap in a process, the larger offset of the
-  same epoch stays. Whether a smaller one that is stored later replaces a larger one of the same epoch is not said: it
-  costs duplicates, and loses nothing. A cursor not stored for `cursor_ttl` seconds is forgotten.
+- **Cursors** are stored by whoever calls, and never fall: a store of a smaller offset than the one that is stored, of
+  the same epoch, changes nothing, whichever process stored that one and however the two overlap. It is no error. (A
+  device moves to another node, and what the first one still stores of it comes late.) Offsets of different epochs are
+  not compared: the one stored last stays. A cursor not stored for `cursor_ttl` seconds (the same offset
+  again counts) is forgotten, and keeps nothing down.
 - A backend reconnects by itself, for ever. While it is away calls fail with InboxUnavailable, within seconds; an
   append is tried for ten.
 - **`append` awaits plain futures only**, no `asyncio.timeout` and no `current_task`: the push route steps it without a
@@ -183,7 +185,8 @@ class Inbox(Protocol):
         """Return all cursors of a user, by device. Raises InboxUnavailable."""
 
     async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
-        """Store cursors (offset and epoch); returns when they are durable. Raises InboxUnavailable: any part may be."""
+        """Store cursors (offset and epoch), but for those below what is stored; returns when they are durable. Raises
+        InboxUnavailable: any part may be."""
 
     def places(self) -> dict[str, FollowedTo]:
         """Return up to where the tenants that are followed were: every entry up to there was brought."""

@@ -4,15 +4,13 @@ Appending and following share one connection, reading has another.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import (
     EVERYONE,
     NO_PLACES,
-    Appended,
     Cursor,
     Device,
     Draft,
@@ -23,10 +21,10 @@ from pushgate.inbox.base import (
     OnEpoch,
     Options,
     Outcome,
-    Refused,
     Unknown,
     Usage,
 )
+from pushgate.inbox.figures import count_appends, measured
 from pushgate.inbox.nats_append import GroupCommit, Message
 from pushgate.inbox.nats_cursors import Cursors
 from pushgate.inbox.nats_follow import Follower
@@ -35,15 +33,8 @@ from pushgate.inbox.nats_read import LogReader
 from pushgate.inbox.nats_stream import Stream, cursor_stream, log_limits, log_stream
 from pushgate.inbox.nats_stretch import Stretch
 from pushgate.inbox.nats_subjects import CursorSubjects, Subjects, message_id, uid_header
-from pushgate.metrics.catalogue import (
-    INBOX_APPEND_TIME,
-    INBOX_APPENDS,
-    INBOX_CURSOR_TIME,
-    INBOX_FAILURES,
-    INBOX_READ_TIME,
-    Histogram,
-)
-from pushgate.metrics.rows import Row, observe
+from pushgate.metrics.catalogue import INBOX_CURSOR_TIME, INBOX_READ_TIME
+from pushgate.metrics.rows import Row
 from pushgate.nats.connection import Connection
 from pushgate.nats.link import NatsLink
 
@@ -125,8 +116,7 @@ class NatsInbox:
 
     async def append(self, tenant: str, drafts: Sequence[Draft]) -> list[Outcome]:
         """See Inbox."""
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = asyncio.get_running_loop().time()
         logs = self._logs.get(tenant)
         outcomes: list[Outcome]
         if logs is None:
@@ -134,16 +124,14 @@ class NatsInbox:
         else:
             subjects = logs.subjects
             outcomes = await logs.commit.submit([_message(subjects, draft) for draft in drafts])
-        for outcome in outcomes:
-            self._row[INBOX_APPENDS[_result(outcome)]] += 1
-        observe(self._row, INBOX_APPEND_TIME, clock() - began)
+        count_appends(self._row, outcomes, began)
         return outcomes
 
     async def read(self, tenant: str, uid: str, after: int, limit: int) -> list[Entry]:
         """See Inbox."""
         logs = self._of(tenant)
         everyone, own = logs.subjects.log(EVERYONE), logs.subjects.log(uid)
-        with self._measured("read", INBOX_READ_TIME):
+        with measured(self._row, "read", INBOX_READ_TIME):
             found = await logs.reader.read(own, None if uid == EVERYONE else everyone, after, limit)
         theirs = everyone.encode()
         return [
@@ -153,7 +141,7 @@ class NatsInbox:
 
     async def newest(self, tenant: str, *, confirmed: bool = False) -> int:
         """See Inbox."""
-        with self._measured("read", INBOX_READ_TIME):
+        with measured(self._row, "read", INBOX_READ_TIME):
             return await self._of(tenant).gets.newest(confirmed=confirmed)
 
     async def usage(self, tenant: str) -> Usage:
@@ -172,17 +160,17 @@ class NatsInbox:
 
     async def load_cursors(self, devices: Sequence[Device]) -> list[Cursor | None]:
         """See Inbox."""
-        with self._measured("cursor", INBOX_CURSOR_TIME):
+        with measured(self._row, "cursor", INBOX_CURSOR_TIME):
             return await self._cursors.load(devices)
 
     async def find_cursors(self, tenant: str, uid: str) -> dict[str, Cursor]:
         """See Inbox."""
-        with self._measured("cursor", INBOX_CURSOR_TIME):
+        with measured(self._row, "cursor", INBOX_CURSOR_TIME):
             return await self._cursors.find(tenant, uid)
 
     async def store_cursors(self, cursors: Mapping[Device, tuple[int, str]]) -> None:
         """See Inbox."""
-        with self._measured("cursor", INBOX_CURSOR_TIME):
+        with measured(self._row, "cursor", INBOX_CURSOR_TIME):
             await self._cursors.store(cursors)
 
     def places(self) -> dict[str, FollowedTo]:
@@ -257,17 +245,6 @@ class NatsInbox:
             commit.prod()
         self._timer = loop.call_later(TICK, self._tick)
 
-    @contextmanager
-    def _measured(self, kind: str, histogram: Histogram) -> Iterator[None]:
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        try:
-            yield
-        except InboxUnavailable:
-            self._row[INBOX_FAILURES[kind]] += 1
-            raise
-        observe(self._row, histogram, clock() - began)
-
 
 def _message(subjects: Subjects, draft: Draft) -> Message:
     uid, own_id, payload, ttl, key = draft
@@ -276,10 +253,3 @@ def _message(subjects: Subjects, draft: Draft) -> Message:
         return Message(b"HPUB " + subjects.log(uid).encode(), headers, payload)
     subject = subjects.collapsed(uid, key).encode()
     return Message(b"HPUB " + subject, headers + b"Nats-Rollup: sub\r\n", payload, alone=subject)
-
-
-def _result(outcome: Outcome) -> str:
-    """Return what the metric calls an outcome."""
-    if isinstance(outcome, Appended):
-        return "duplicate" if outcome.duplicate else "appended"
-    return outcome.code if isinstance(outcome, Refused) else "unknown"

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from msgspec import DecodeError, Struct, json
 
 from pushgate.inbox.base import Appended, Outcome, Refused, Unknown
+from pushgate.inbox.nats_errors import TRANSIENT, WRONG_LAST, Error, verdict
 from pushgate.inbox.nats_stream import Stream
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import INBOX_BATCH, INBOX_RETRIES
@@ -98,21 +99,13 @@ class _Waiting:
             call.future.set_result(call.outcomes)
 
 
-class _Error(Struct):
-    err_code: int = 0
-    description: str = ""
-
-
 class _PubAck(Struct):
     seq: int = 0
     duplicate: bool = False
-    error: _Error | None = None
+    error: Error | None = None
 
 
 _decoder = json.Decoder(_PubAck)
-
-TRANSIENT = {10004, 10008, 10009, 10118, 10158, 10176, 10194, 10210}
-"""Errors that pass: elections, an id that is being stored just now, a batch that was lost, too many of them."""
 
 
 class GroupCommit:
@@ -232,7 +225,7 @@ class GroupCommit:
             await self._commit(rest[:half])
             await self._commit(rest[half:])
 
-    async def _attempt(self, link: NatsLink, group: Sequence[_Waiting], apart: bool) -> _Error | None:
+    async def _attempt(self, link: NatsLink, group: Sequence[_Waiting], apart: bool) -> Error | None:
         """Publish messages, once; returns what went wrong with some of them, without a code when it is not known."""
         parts = [[waiting] for waiting in group] if apart else [group]
         answers = []
@@ -246,24 +239,28 @@ class GroupCommit:
             failure = self._take(link, part, await answer) or failure
         return failure
 
-    def _take(self, link: NatsLink, group: Sequence[_Waiting], replies: Sequence[Reply]) -> _Error | None:
+    def _take(self, link: NatsLink, group: Sequence[_Waiting], replies: Sequence[Reply]) -> Error | None:
         """Settle what an answer settles; returns what went wrong with the others."""
         if not replies:
             for waiting in group:
                 waiting.doubtful = True
-            return _Error(description=link.reason or "the inbox did not answer in time")
+            return Error(description=link.reason or "the inbox did not answer in time")
         if replies[0].status:  # nobody takes the subject: no leader, or no stream
             self._stream.revive(link)
-            return _Error(description="the inbox is not ready")
+            return Error(description="the inbox is not ready")
         try:
             ack = _decoder.decode(replies[0].payload)
         except DecodeError:
-            return _Error(description="the inbox answered nonsense")
+            return Error(description="the inbox answered nonsense")
         error = ack.error
         if error is not None:
+            if error.err_code in WRONG_LAST:
+                for waiting in group:
+                    waiting.settle(verdict(error))
+                return None
             if len(group) > 1 or not error.err_code or error.err_code in TRANSIENT:
                 return error
-            group[0].settle(_verdict(error))
+            group[0].settle(verdict(error))
             return None
         self._stream.note_stored(ack.seq)
         for offset, waiting in enumerate(group, ack.seq - len(group) + 1):
@@ -287,14 +284,3 @@ def _compose(group: Sequence[_Waiting], reply: bytes, names: Iterator[str]) -> l
         size, to = len(headers), b" " + reply if last else b""
         commands.append(b"%b%b %d %d\r\n%b%b\r\n" % (head, to, size, size + len(payload), headers, payload))
     return commands
-
-
-def _verdict(error: _Error) -> Outcome:
-    """Return what an error means for the one message that it is about."""
-    if error.err_code == 10077 and "per subject" in error.description:
-        return Refused("user_full", "the log has as many entries as it may have")
-    if error.err_code in (10002, 10023, 10047) or (error.err_code == 10077 and "bytes" in error.description):
-        return Refused("inbox_full", error.description)
-    if error.err_code in (10054, 10097):
-        return Refused("too_large", error.description)
-    return Unknown(error.description)

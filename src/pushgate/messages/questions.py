@@ -67,8 +67,28 @@ class Closed(Struct, tag="closed", frozen=True):
     closed: int
 
 
+class Overview(Struct, frozen=True):
+    """A node as a whole, all tenants together. `up` in seconds since it was started or upgraded; `bus` and `inbox` are
+    how many of its workers have them, `inbox` None on a node without one; `reasons` say why it is not ready.
+
+    New fields need a default.
+    """
+
+    up: int
+    connections: int
+    users: int
+    pushes_per_second: float
+    delivered_per_second: float
+    draining: bool
+    upgrading: bool
+    bus: int
+    inbox: int | None
+    reasons: list[str]
+
+
 class Counted(Struct, tag="counted", frozen=True):
-    """The answer to `Count`: what there is now, what was counted since the node started, and in a second of late."""
+    """The answer to `Count`: what there is of the tenant now, what was counted since the node started, and in a second
+    of late. `overview` is None where a node of an older version answers."""
 
     version: str
     workers: int
@@ -79,6 +99,7 @@ class Counted(Struct, tag="counted", frozen=True):
     delivered: int
     pushes_per_second: float
     delivered_per_second: float
+    overview: Overview | None = None
 
 
 class Reached(Struct, tag="reached", frozen=True):
@@ -112,10 +133,15 @@ class Answer(Struct, tag="answer", frozen=True):
 
 
 class Here(Struct, tag="here", frozen=True):
-    """A node is there, or with `leaving` is not any more."""
+    """A node is there, or with `leaving` is not any more.
+
+    `home` is the number under which it is addressed, and found in the directory; 0 while that lacks users of the node,
+    or the node has none: then only what goes to every node is sure to reach it.
+    """
 
     node: Node
     leaving: bool = False
+    home: int = 0
 
 
 class Took(Struct, tag="took", frozen=True):

@@ -102,8 +102,12 @@ TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS who
 PARKED_BYTES = _gauge("write_buffer_bytes", "Bytes parked for clients whose sockets would block")
 
 DRAINING = _gauge("draining", "Whether the node is being drained: it lets nobody in, and sends its clients away")
+UPGRADING = _gauge("upgrading", "Whether an upgrade of the node is under way, until its old processes have ended")
 
 BUS_CONNECTED = _gauge("bus_connected_workers", "Workers whose connection to the bus is up", own=True)
+INBOX_READY = _gauge(
+    "inbox_ready_workers", "Workers whose inbox takes reliable messages; 0 on a node without one", own=True
+)
 
 OPENED = _counter("connections_opened_total", "Channel sessions opened")
 CLOSED = _counters(
@@ -188,6 +192,21 @@ BUS_LAG = _histogram(
     "bus_lag_seconds",
     "From the acceptance of a push to its receipt by a worker, node clocks compared",
     (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+DIRECTORY_CURRENT = _gauge(
+    "directory_current_workers", "Workers all of whose users the directory has, as far as they know", own=True
+)
+DIRECTORY_ENTRIES = _gauge("directory_entries", "Users for whom the directory names this node")
+DIRECTORY_WRITES = _counter(
+    "directory_writes_total", "Entries of the directory that were written, again or for the first time, or removed"
+)
+DIRECTED = _counter("routing_directed_total", "Pushes that went only to the nodes that the directory named")
+FALLBACK = _counters(
+    "routing_fallback_total",
+    "Pushes that went to every node although the directory was to be asked, by reason: it could not be, or did not "
+    "answer, or not every node is in it with all its users",
+    "reason",
+    ["registry", "nodes"],
 )
 QUESTIONS = _counter("questions_total", "Questions about users and nodes that were asked of all nodes")
 UNANSWERED = _counter("questions_unanswered_total", "Nodes that did not answer a question in time")

@@ -1,17 +1,17 @@
 """Where NATS is, and how to be let in: what a URL says, as nats-py takes it."""
 
 import base64
-import ssl
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlparse
+from urllib.parse import unquote, urlparse
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.aio.client import Srv
 
+from pushgate.brokers.options import TLS_FILES, make_context, read_options
 from pushgate.errors import ConfigError
 
-FILES = ("ca", "certificate", "key", "credentials")
+FILES = (*TLS_FILES, "credentials")
 """What may stand behind the `?`, each the path of a file."""
 
 
@@ -27,7 +27,7 @@ class Address:
     def __init__(self, url: str, setting: str) -> None:
         places, _, query = url.partition("?")
         self._setting = setting
-        self._files = self._read_query(query, places.startswith("tls:"))
+        self._files = read_options(query, FILES, "" if places.startswith("tls:") else "tls", setting)
         self.servers, self._user = _read_places(places, setting)
         self.options()
 
@@ -36,27 +36,12 @@ class Address:
         options: dict[str, Any] = dict(self._user)
         try:
             if "ca" in self._files or "certificate" in self._files:
-                options["tls"] = context = ssl.create_default_context(cafile=self._files.get("ca"))
-                if "certificate" in self._files:
-                    context.load_cert_chain(self._files["certificate"], self._files["key"], password="")
+                options["tls"] = make_context(self._files)
             if "credentials" in self._files:
                 options |= _read_credentials(Path(self._files["credentials"]).read_text())
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self._setting}: a file of it cannot be used: {error}") from None
         return options
-
-    def _read_query(self, query: str, secure: bool) -> dict[str, str]:
-        try:
-            files = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
-        except ValueError:
-            files = {"": ""}
-        if not files.keys() <= set(FILES) or not all(files.values()):
-            raise ConfigError(f"{self._setting}: expected paths of {', '.join(FILES)} behind the ?")
-        if ("certificate" in files) != ("key" in files):
-            raise ConfigError(f"{self._setting}: expected certificate and key together")
-        if not secure and files.keys() & {"ca", "certificate"}:
-            raise ConfigError(f"{self._setting}: expected tls:// with ca or certificate")
-        return files
 
 
 def _read_places(url: str, setting: str) -> tuple[list[Srv], dict[str, str]]:

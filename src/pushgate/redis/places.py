@@ -4,35 +4,45 @@
     redis+sentinel://[user:password@]host[:26379][,…]/service   the primary that the Sentinels name
     redis+cluster://[user:password@]host[:port][,…]             the primary of the slot that a key is in
 
-With `rediss` for `redis` the connections are TLS. The user and password are for the servers; `?sentinel_user=` and
-`?sentinel_password=` are for the Sentinels, where they want any.
+With `rediss` for `redis` the connections are TLS, and behind the URL may stand paths of PEM files, as in
+`?ca=…&certificate=…&key=…`: whom to trust instead of the system's authorities, and what to show. The user and password
+are for the servers; `sentinel_user` and `sentinel_password`, behind the `?` too, are for Sentinels that want any.
 """
 
 import ssl
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from pushgate.brokers.options import TLS_FILES, make_context, read_options
 from pushgate.errors import ConfigError
 from pushgate.redis.link import Command, RedisLink
 
 FORMS = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 PORT, SENTINEL_PORT = 6379, 26379
+SENTINEL_OPTIONS = ("sentinel_user", "sentinel_password")
 
 Place = tuple[str, int]
 
 
 class Address(NamedTuple):
-    """A URL, taken apart. `kind` is plain, sentinel or cluster."""
+    """A URL, taken apart. `kind` is plain, sentinel or cluster; `options` are what stood behind the `?`."""
 
+    setting: str
     kind: str
     places: list[Place]
     user: str
     password: str
-    sentinel_user: str
-    sentinel_password: str
     database: int
     service: str
-    tls: ssl.SSLContext | None
+    secure: bool
+    options: dict[str, str]
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how to speak TLS, if at all; files are read anew each time. Raises ConfigError."""
+        try:
+            return make_context(self.options) if self.secure else None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.setting}: a file of it cannot be used: {error}") from None
 
 
 def parse_url(url: str, setting: str) -> Address:
@@ -43,23 +53,16 @@ def parse_url(url: str, setting: str) -> Address:
             f"{setting}: expected a URL that begins with one of {', '.join(f'{form}://' for form in FORMS)}"
         )
     security, _, kind = scheme.partition("+")
-    kind = kind or "plain"
-    host_part, slash, tail = rest.partition("/")
-    path, _, query = tail.partition("?")
-    if not slash:
-        host_part, _, query = host_part.partition("?")
+    secure, kind = security == "rediss", kind or "plain"
+    rest, _, query = rest.partition("?")
+    host_part, _, path = rest.partition("/")
     credentials, at, servers = host_part.rpartition("@")
     user, colon, password = credentials.partition(":")
     if at and not colon:
-        user, password = "", user  # a password alone, as redis-cli has it
+        user, password = "", user  # a password alone
     places = [_parse_place(part, number, kind, setting) for number, part in enumerate(servers.split(","), 1)]
-    options = {name: values[-1] for name, values in parse_qs(query, keep_blank_values=True).items()}
-    sentinel_user, sentinel_password = options.pop("sentinel_user", ""), options.pop("sentinel_password", "")
-    if options or (kind != "sentinel" and (sentinel_user or sentinel_password)):
-        known = "sentinel_user and sentinel_password" if kind == "sentinel" else "none"
-        raise ConfigError(
-            f"{setting}: unknown options {', '.join(sorted(options)) or 'of Sentinels'} (expected {known})"
-        )
+    known = TLS_FILES + (SENTINEL_OPTIONS if kind == "sentinel" else ())
+    options = read_options(query, known, "" if secure else scheme.replace("redis", "rediss"), setting)
     database, service = 0, ""
     if kind == "sentinel":
         service = unquote(path)
@@ -67,14 +70,12 @@ def parse_url(url: str, setting: str) -> Address:
             raise ConfigError(f"{setting}: expected the service's name behind the Sentinels, as in …:26379/mymaster")
     elif path:
         if kind == "cluster" or not path.isdecimal():
-            raise ConfigError(
-                f"{setting}: expected {'no path' if kind == 'cluster' else 'a database number'}, got /{path}"
-            )
+            expected = "no path" if kind == "cluster" else "a database number"
+            raise ConfigError(f"{setting}: expected {expected} behind the servers")
         database = int(path)
-    tls = ssl.create_default_context() if security == "rediss" else None
-    return Address(
-        kind, places, unquote(user), unquote(password), sentinel_user, sentinel_password, database, service, tls
-    )
+    address = Address(setting, kind, places, unquote(user), unquote(password), database, service, secure, options)
+    address.tls()
+    return address
 
 
 def _parse_place(part: str, number: int, kind: str, setting: str) -> Place:
@@ -100,7 +101,7 @@ class Finder:
     async def open(self, link: RedisLink) -> None:
         """Connect a link to the primary. Raises OSError, TimeoutError or ConnectionError when there is none now."""
         place = await self._find()
-        answers = await link.open(*place, self._address.tls, *self._greet(), ("ROLE",))
+        answers = await link.open(*place, self._address.tls(), *self._greet(), ("ROLE",))
         if answers[-1][0] != b"master":
             raise ConnectionError(f"{link.server} is a replica, and takes no messages for others")
 
@@ -120,16 +121,16 @@ class Finder:
 
     async def _ask_sentinel(self, scout: RedisLink, seed: Place) -> Place:
         address = self._address
-        hello = _hello(address.sentinel_user, address.sentinel_password)
+        hello = _hello(*(address.options.get(name, "") for name in SENTINEL_OPTIONS))
         command: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.service)
-        *_, found = await scout.open(*seed, address.tls, hello, command)
+        *_, found = await scout.open(*seed, address.tls(), hello, command)
         if not found:
             raise ConnectionError(f"the Sentinel at {scout.server} knows no {address.service}")
         return found[0].decode(), int(found[1])
 
     async def _ask_cluster(self, scout: RedisLink, seed: Place) -> Place:
         *_, slot, ranges = await scout.open(
-            *seed, self._address.tls, *self._greet(), ("CLUSTER", "KEYSLOT", self._key), ("CLUSTER", "SLOTS")
+            *seed, self._address.tls(), *self._greet(), ("CLUSTER", "KEYSLOT", self._key), ("CLUSTER", "SLOTS")
         )
         for first, last, (host, port, *_), *_ in ranges:
             if first <= slot <= last:
