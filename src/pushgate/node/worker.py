@@ -16,8 +16,10 @@ from litestar import Litestar
 from msgspec import DecodeError
 
 from pushgate.api.context import ApiContext
+from pushgate.api.produced import ProducedPushes
+from pushgate.api.push import PushRoute
 from pushgate.api.server import ApiServer
-from pushgate.bus import create_bus
+from pushgate.bus import create_bus, create_feed
 from pushgate.codes import Close
 from pushgate.config import Config
 from pushgate.delivery.answers import Answers
@@ -159,22 +161,20 @@ class Worker:
         fanout = FanOut(self._sessions, row, loop.call_soon, loop.call_later, reliable)
         self._router = Router(self._sessions, fanout, row, self._questions.hear, reliable, unread)
         inbox = self._devices.inbox if self._devices is not None else None
-        self._api = ApiServer(
-            plan.app,
-            ApiContext(
-                config,
-                plan.tenants,
-                self._bus,
-                inbox,
-                self._questions,
-                plan.rows,
-                row,
-                self._why_not_ready,
-                self._routing.addressing if self._routing is not None else None,
-            ),
-            loop,
-            plan.tls.management,
+        context = ApiContext(
+            config,
+            plan.tenants,
+            self._bus,
+            inbox,
+            self._questions,
+            plan.rows,
+            row,
+            self._why_not_ready,
+            self._routing.addressing if self._routing is not None else None,
         )
+        self._api = ApiServer(plan.app, context, loop, plan.tls.management)
+        self._feed = create_feed(plan.servers.bus, config.bus.prefix)
+        self._produced = ProducedPushes(PushRoute(context), plan.tenants, row, plan.index == 0, self._router.receive)
         self._shards = [shard for shard in range(SHARDS) if owner_of(shard, plan.workers) == plan.index]
         self._giving = Giving(
             plan.index, self._shards, self._sessions, self._lobby, self._router, fanout, self._bus, inbox, self._take
@@ -240,6 +240,8 @@ class Worker:
             starts.append(self._devices.start(shards, self._router.bring, plan.config.tenants, places))
         if self._routing is not None:
             starts.append(self._routing.start(known=plan.predecessor is not None))
+        if self._feed is not None:
+            starts.append(self._feed.start(self._produced.take))
         await asyncio.gather(*starts)
         if self._devices is not None and plan.index == 0:  # an inbox is the same for all workers
             self._devices.watch_room(plan.tenants.numbers)
@@ -275,6 +277,8 @@ class Worker:
         if self._routing is not None:
             await self._routing.directory.stop()
         await self._bus.stop()
+        if self._feed is not None:
+            await self._feed.stop()
 
     def _drain(self, until: float) -> None:
         """Let nobody in any more, and have all clients gone at this moment (monotonic seconds)."""

@@ -67,6 +67,10 @@ class Tenants:
             self.numbers[name] = len(self.numbers)
         self._tenants = loaded
         self._api_keys = api_keys
+        self._digests = {
+            name: [bytes.fromhex(key.removeprefix("sha256:")) for key in config.api_keys]
+            for name, config in tenants.items()
+        }
         self._quotas = {name: _quota(self.numbers[name], config) for name, config in tenants.items()}
         self.generation += 1
 
@@ -94,6 +98,10 @@ class Tenants:
         """Return the name of the tenant that an API key belongs to, or None for an unknown key."""
         # The lookup compares hashes, so its time tells nothing about a key.
         return self._api_keys.get("sha256:" + sha256(api_key).hexdigest())
+
+    def digests_of(self, tenant: str) -> Sequence[bytes]:
+        """Return the SHA-256 of each of a tenant's API keys; none for an unknown tenant."""
+        return self._digests.get(tenant, ())
 
     def sign_token(self, tenant: str, uid: str, ttl: int, tags: Sequence[str] = ()) -> tuple[str, int]:
         """Return a token for a user and when it expires (seconds since 1970): `ttl` seconds from now.
