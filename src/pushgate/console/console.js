@@ -8,7 +8,7 @@ import { showBus, showInbox, showTenant } from "./console_health.js";
 import { Scrape } from "./console_metrics.js";
 import { showNodes, showWorkers } from "./console_nodes.js";
 import { clearPush, setUpPush } from "./console_push.js";
-import { clearUser, setUpUser } from "./console_user.js";
+import { clearUser, refreshUser, setUpUser } from "./console_user.js";
 
 const PAUSE = 2_000; // ms between two looks
 const MINUTE = 30; // looks
@@ -18,7 +18,7 @@ const charts = {
   connections: new Chart({ title: "Connections", note: "all nodes", lines: ["connections", "users"], format: number, minimum: 4 }),
   pushes: new Chart({ title: "Pushes", note: "all nodes", lines: ["a second"], format: number }),
   delivered: new Chart({ title: "Deliveries", note: "all nodes", lines: ["a second"], format: number }),
-  latency: new Chart({ title: "Push to write", note: "this node", lines: ["p50", "p99"], format: short, minimum: 0.001 }),
+  latency: new Chart({ title: "Latency", note: "push to write, this node", lines: ["p50", "p99"], format: short, minimum: 0.001 }),
 };
 $("charts").append(...Object.values(charts).map((chart) => chart.element));
 
@@ -87,6 +87,8 @@ async function look() {
     if (mine !== round) return;
     access = tenant;
     show(nodes, stats, new Scrape(text, Date.now() / 1000));
+    await refreshUser();
+    if (mine !== round) return;
   } catch (error) {
     if (mine !== round) return;
     if (error.status === 401) return signOut(NO_KEY);

@@ -4,6 +4,7 @@ import { fill, make } from "./console_dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const KEPT = 150; // moments
+const LEAST = 30; // moments that the whole width is for, while there are fewer
 const WIDTH = 300; // units of the drawing, which is stretched to its place
 const HEIGHT = 100;
 
@@ -25,7 +26,8 @@ export class Chart {
       this._legend.append(make("span", { "data-line": index }, this._values[index], ` ${line}`));
     });
     this._top = make("span", { class: "top", "aria-hidden": "true" });
-    this._when = make("span", { class: "when", "aria-hidden": "true" }, "now");
+    this._begin = make("span");
+    this._when = make("span", {}, "now");
     this._paths = lines.map((_, index) => draw("path", { class: "line", "data-line": index, "vector-effect": "non-scaling-stroke" }));
     this._area = draw("path", { class: "area" });
     this._hair = draw("line", { class: "hair", y1: 0, y2: HEIGHT, "vector-effect": "non-scaling-stroke" });
@@ -37,7 +39,8 @@ export class Chart {
       { class: "card chart" },
       make("figcaption", {}, make("h3", {}, title), make("span", { class: "hint" }, note)),
       this._legend,
-      make("div", { class: "plot" }, this._drawing, this._top, this._when),
+      make("div", { class: "plot" }, this._drawing, this._top),
+      make("div", { class: "axis", "aria-hidden": "true" }, this._begin, this._when),
     );
     this._listen();
     this._show();
@@ -61,7 +64,7 @@ export class Chart {
   _listen() {
     this._drawing.addEventListener("pointermove", (event) => {
       const { left, width } = this._drawing.getBoundingClientRect();
-      this._readAt(Math.round((1 - (event.clientX - left) / width) * (KEPT - 1)));
+      this._readAt(Math.round((1 - (event.clientX - left) / width) * this._span()));
     });
     this._drawing.addEventListener("pointerleave", () => this._readAt(null));
     this._drawing.addEventListener("blur", () => this._readAt(null));
@@ -72,6 +75,11 @@ export class Chart {
       const back = (this._read ?? 0) + step;
       this._readAt(back <= 0 ? null : back);
     });
+  }
+
+  /** How many steps between moments the width is for. */
+  _span() {
+    return Math.max(LEAST, this._moments.length) - 1;
   }
 
   _readAt(back) {
@@ -85,7 +93,8 @@ export class Chart {
     const seen = moments.flatMap(({ values }) => values).filter((value) => value !== null);
     const top = niceAbove(Math.max(this._minimum, ...seen));
     fill(this._top, this._format(top));
-    const place = (index) => WIDTH - ((moments.length - 1 - index) * WIDTH) / (KEPT - 1);
+    const place = (index) => WIDTH - ((moments.length - 1 - index) * WIDTH) / this._span();
+    fill(this._begin, moments.length < LEAST ? "" : `${Math.round(moments.at(-1).time - moments[0].time)} s ago`);
     this._paths.forEach((path, line) => {
       const points = moments.map(({ values }, index) => (values[line] === null ? null : [place(index), HEIGHT * (1 - values[line] / top)]));
       path.setAttribute("d", join(points));

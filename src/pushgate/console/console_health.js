@@ -39,8 +39,8 @@ export function showInbox({ nodes }, scrape, minute) {
 export function showTenant({ tenant, limits }, stats, scrape) {
   const here = scrape.samples("node_info")[0]?.labels.name;
   const mine = stats.nodes.find((node) => node.node === here);
-  const of = (limit, format = number) => (limit ? `of ${format(limit)}` : "no limit");
-  const used = (name, value, limit, format = number) => [name, `${format(value)}, ${of(limit, format)}`, ...(limit ? [Math.min(1, value / limit)] : [])];
+  const used = (name, value, limit, format = number) =>
+    limit ? [name, `${format(value)} of ${format(limit)}`, Math.min(1, value / limit)] : [name, `${format(value)}, no limit`];
   const [stored, most] = ["tenant_inbox_bytes", "tenant_inbox_max_bytes"].map((name) => scrape.value(name, { tenant }) ?? 0);
   fill($("use-name"), tenant);
   fillFacts($("use-facts"), [

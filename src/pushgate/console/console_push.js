@@ -6,7 +6,7 @@ import { $, answer, fillTable, makePill } from "./console_dom.js";
 const RECEIPT_PAUSE = 500; // ms
 const RECEIPT_WAIT = 60_000; // ms that a receipt is watched
 const TTL = 600; // s that a test push is kept
-const COLUMNS = ["Device", "Connected", "Cursor #", "This message"];
+const COLUMNS = ["Device", "Connected", "Cursor #", "Acknowledged"];
 let pushed = 0; // tells the receipt of an earlier push from the one that is shown
 
 /** Have the form of the card work. */
@@ -77,7 +77,7 @@ function showReceipt(id, { devices, state }) {
     device.device,
     device.connected === null ? "not known" : device.connected ? "yes" : "no",
     device.cursor ?? "–",
-    device.acknowledged ? makePill("good", "acknowledged") : makePill("warn", "waiting"),
+    device.acknowledged ? makePill("good", "yes") : makePill("warn", "not yet"),
   ]);
   fillTable($("receipt-table"), COLUMNS, rows);
   $("receipt-table").hidden = devices.length === 0;

@@ -1,9 +1,9 @@
 // Finding a user: the sessions on all nodes, their cursors, and closing them.
 
 import { callApi } from "./console_api.js";
-import { $, answer, fillPill, fillTable, lasting, make } from "./console_dom.js";
+import { $, answer, fillTable, lasting, make } from "./console_dom.js";
 
-const COLUMNS = ["Session", "Device", "Node", "Since #", "Address", "Client", "Sent #", "Acknowledged #", "Kick"];
+const COLUMNS = ["Session", "Device", "Node", "Since #", "Address", "Sent #", "Acknowledged #", "Client", "Kick"];
 let mayKick = false;
 let shown = null; // the user that is shown
 
@@ -23,13 +23,25 @@ export function clearUser(allowed) {
   mayKick = allowed;
   shown = null;
   answer($("user-answer"), "");
-  for (const id of ["session-table", "kick-all", "user-state"]) $(id).hidden = true;
+  answer($("user-state"), "");
+  for (const id of ["session-table", "kick-all"]) $(id).hidden = true;
 }
+
+/** Look once more at the user that is shown. Throws ApiError. */
+export async function refreshUser() {
+  const user = shown;
+  if (user === null) return;
+  const state = await callApi(pathOf(user));
+  if (user === shown) show(state);
+}
+
+const pathOf = (user) => `/v1/users/${encodeURIComponent(user)}`;
 
 async function find(user) {
   try {
-    const state = await callApi(`/v1/users/${encodeURIComponent(user)}`);
+    const state = await callApi(pathOf(user));
     answer($("user-answer"), "");
+    shown = user;
     show(state);
   } catch (error) {
     clearUser(mayKick);
@@ -38,9 +50,6 @@ async function find(user) {
 }
 
 function show({ user, online, sessions, missing }) {
-  shown = user;
-  const words = { true: ["good", "online"], false: ["warn", "offline"], null: ["warn", "not known"] };
-  fillPill($("user-state"), ...words[online]);
   const now = Date.now() / 1000;
   const rows = sessions.map((session) => [
     make("code", {}, session.session),
@@ -48,18 +57,21 @@ function show({ user, online, sessions, missing }) {
     session.node,
     lasting(now - session.since),
     session.address,
-    session.agent || "–",
     session.sent ?? "–",
     session.acknowledged ?? "–",
+    session.agent || "–",
     mayKick ? kickButton(session) : "–",
   ]);
   fillTable($("session-table"), COLUMNS, rows);
   $("session-table").hidden = sessions.length === 0;
   $("kick-all").hidden = sessions.length === 0 || !mayKick;
-  const count = sessions.length === 1 ? "1 session" : `${sessions.length} sessions`;
+  const words = { true: "is online", false: "is offline", null: "may be online" };
   const absent = missing.length === 0 ? "" : ` No answer from ${missing.join(", ")}.`;
-  answer($("user-answer"), "plain", `${user} has ${count}.${absent}`);
+  const line = `${user} ${words[online]}, ${count(sessions.length)}.${absent}`;
+  if ($("user-state").textContent !== line) answer($("user-state"), online ? "good" : "plain", line);
 }
+
+const count = (sessions) => (sessions === 1 ? "1 session" : `${sessions} sessions`);
 
 function kickButton({ session, device }) {
   const button = make("button", { type: "button", class: "quiet", "aria-label": `Kick session ${session}` }, "Kick");
@@ -75,10 +87,10 @@ async function kick(session, what) {
   await new Promise((resolve) => $("confirm").addEventListener("close", resolve, { once: true }));
   if ($("confirm").returnValue !== "yes") return;
   try {
-    const { closed, missing } = await callApi(`/v1/users/${encodeURIComponent(user)}/sessions${session}`, { method: "DELETE" });
+    const { closed, missing } = await callApi(`${pathOf(user)}/sessions${session}`, { method: "DELETE" });
     await find(user);
     const absent = missing.length === 0 ? "" : ` No answer from ${missing.join(", ")}.`;
-    answer($("user-answer"), "good", `Closed ${closed === 1 ? "1 session" : `${closed} sessions`} of ${user}.${absent}`);
+    answer($("user-answer"), "good", `Closed ${count(closed)} of ${user}.${absent}`);
   } catch (error) {
     answer($("user-answer"), "bad", error.message);
   }
