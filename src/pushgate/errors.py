@@ -9,7 +9,8 @@ PushgateError
 ├── TokenRefused         a client's token does not hold: the connection is closed with `close`
 ├── Problem              an API call is answered with an RFC 9457 problem
 ├── BusUnavailable       the bus cannot confirm a publish: nobody may have been told
-└── InboxUnavailable     the inbox cannot be asked, or cannot say that it has stored something
+├── InboxUnavailable     the inbox cannot be asked, or cannot say that it has stored something
+└── RegistryUnavailable  the registry cannot say which nodes hold a user, or note it
 """
 
 from pushgate.codes import PROBLEMS, Close
@@ -93,3 +94,7 @@ class BusUnavailable(PushgateError):
 
 class InboxUnavailable(PushgateError):
     """The inbox is away, or did not answer: what was to be read is not known, what was to be stored may be or not."""
+
+
+class RegistryUnavailable(PushgateError):
+    """The registry is away, or did not answer: which nodes hold a user is not known."""

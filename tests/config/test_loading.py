@@ -297,11 +297,11 @@ def test_no_secret_is_shown(config: BusConfig | InboxConfig | TokenKeyConfig | T
 
 def test_what_is_shown() -> None:
     assert repr(BusConfig(url="nats://u:p@h:1")) == (
-        "BusConfig(url='nats://***@h:1', nats_server='', prefix='pushgate')"
+        "BusConfig(url='nats://***@h:1', nats_server='', prefix='pushgate', routing='broadcast')"
     )
     assert repr(BusConfig(url="redis+sentinel://u:p@h/it?sentinel_user=s&sentinel_password=p&ca=f")) == (
         "BusConfig(url='redis+sentinel://***@h/it?sentinel_user=***&sentinel_password=***&ca=f',"
-        " nats_server='', prefix='pushgate')"
+        " nats_server='', prefix='pushgate', routing='broadcast')"
     )
     assert repr(BusConfig(url="nats://h:1,h:2")).startswith("BusConfig(url='nats://h:1,h:2'")
     key = TokenKeyConfig(algorithm="HS256", secret="hush")

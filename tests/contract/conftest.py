@@ -89,6 +89,13 @@ def bus_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
 
 
 @pytest.fixture(params=["nats", "redis"])
+def addressing_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A bus that lives elsewhere, and can address a node."""
+    with serving(request.param, request, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["nats", "redis"])
 def inbox_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An inbox that lives elsewhere: it can die, hang and come back, and many can be connected to it."""
     server = STORES[request.param](tmp_path / "data")

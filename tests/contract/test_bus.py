@@ -165,6 +165,36 @@ async def test_a_payload_over_the_limit_is_refused_before_anything_goes_out(bus_
         assert subscriber.received == [b"after"]
 
 
+async def test_a_parcel_for_a_node_reaches_the_owners_of_the_shard_there_and_nobody_else(
+    addressing_server: Server,
+) -> None:
+    numbers = [b"%d" % number for number in range(1000)]
+    ways: list[tuple[int | None, int | None]] = [(4, None), (4, 2**63 + 1), (4, 8), (None, None), (5, 8)]
+    parcels = [
+        Parcel(shard, number, node) for number, (shard, node) in zip(numbers, itertools.cycle(ways), strict=False)
+    ]
+    publisher, here, other = (create_bus(addressing_server.url, node=node) for node in (None, 2**63 + 1, 8))
+    async with running(publisher, [4]) as nowhere, running(here, [4]) as mine, running(other, [4]) as theirs:
+        for start in range(0, len(parcels), 100):
+            await publisher.publish(parcels[start : start + 100])
+        for subscriber, wanted in ((nowhere, {0, 3}), (mine, {0, 1, 3}), (theirs, {0, 2, 3})):
+            expected = [number for number in numbers if int(number) % 5 in wanted]
+            await subscriber.has(len(expected))
+            assert subscriber.received == expected
+
+
+async def test_what_is_for_a_node_arrives_after_the_bus_was_away_too(addressing_server: Server) -> None:
+    bus, other = create_bus(addressing_server.url, node=1), create_bus(addressing_server.url, node=2)
+    async with running(bus, [3]) as subscriber, running(other, [3]):
+        addressing_server.kill()
+        await until(lambda: not bus.connected)
+        addressing_server.start()
+        await until(lambda: bus.connected and other.connected, 2)
+        await other.publish([Parcel(3, b"for the other", 2), Parcel(3, b"for us", 1)])
+        await subscriber.has(1)
+        assert subscriber.received == [b"for us"]
+
+
 async def test_prefixes_keep_two_gateways_on_one_bus_apart(bus_server: Server) -> None:
     ours, theirs = create_bus(bus_server.url, "ours"), create_bus(bus_server.url, "theirs")
     async with running(ours) as subscriber, running(theirs):

@@ -144,6 +144,8 @@ async def test_a_full_server_refuses_entries_and_takes_cursors_and_recovers(redi
         assert getattr(outcome, "code", None) == "inbox_full"
         await inbox.store_cursors({PHONE: (1, "e")})
         assert await read_all(inbox, "alice") == [b"before"]
+        async with following(make(redis)):
+            pass  # who starts now can follow
         redis.say("CONFIG", "SET", "maxmemory", "0")
         await append_all(inbox, b"full")
 

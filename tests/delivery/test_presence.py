@@ -1,4 +1,4 @@
-from pushgate.delivery.presence import EVERY, FORGOTTEN, REPLACED, SETTLED, TWIN, Presence
+from pushgate.delivery.presence import EVERY, FORGOTTEN, PARTING, REPLACED, SETTLED, TWIN, Presence
 from pushgate.messages.questions import Here, Node
 
 OWN, OTHER = Node("here", 1), Node("there", 2)
@@ -79,3 +79,52 @@ def test_another_running_node_of_our_name_is_a_twin_and_one_that_was_before_us_i
     assert presence.twin
     tick(presence, REPLACED)
     assert not presence.twin
+
+
+def test_homes_are_known_once_every_node_has_said_its_own() -> None:
+    presence = Presence(OWN)
+    assert presence.homes is None
+    assert not presence.announced
+    presence.hear(Here(OTHER, home=2))
+    assert presence.homes is None, "we are not known ourselves"
+    presence.hear(Here(OWN, home=1))
+    assert presence.announced
+    assert presence.homes == {1, 2}
+    presence.hear(Here(Node("third", 3)))
+    assert presence.homes is None, "it has none: an older version, or its part of the directory is not whole"
+    presence.hear(Here(Node("third", 3), home=3))
+    assert presence.homes == {1, 2, 3}
+    presence.hear(Here(OWN))
+    assert presence.homes is None
+    presence.hear(Here(OWN, home=1))
+    presence.hear(Here(OWN, leaving=True))
+    assert presence.homes == {1, 2, 3}
+
+
+def test_the_home_of_a_node_that_is_gone_counts_a_little_longer() -> None:
+    presence, heir = Presence(OWN), Node("there", 3)
+    presence.hear(Here(OWN, home=1))
+    presence.hear(Here(OTHER, home=2))
+    presence.hear(Here(OTHER, leaving=True))
+    tick(presence, PARTING - 1)
+    assert presence.homes == {1, 2}
+    tick(presence, 1)
+    assert presence.homes == {1}
+    presence.hear(Here(OTHER, home=2))
+    presence.hear(Here(heir, home=2))  # it was upgraded
+    presence.hear(Here(OTHER, leaving=True))
+    tick(presence, FORGOTTEN - 1)
+    assert presence.homes == {1, 2}
+    tick(presence, 1 + PARTING)
+    assert presence.homes == {1}, "a silent node too is forgotten"
+
+
+def test_a_node_without_a_home_that_is_gone_is_in_nobodys_way() -> None:
+    presence = Presence(OWN)
+    presence.hear(Here(OWN, home=1))
+    presence.hear(Here(OTHER))
+    assert presence.homes is None
+    presence.hear(Here(OTHER, leaving=True))
+    assert presence.homes is not None
+    tick(presence, PARTING)
+    assert presence.homes == {1}

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from pushgate.delivery import questions as module
 from pushgate.delivery.presence import EVERY, FORGOTTEN, SETTLED
-from pushgate.delivery.questions import Questions
+from pushgate.delivery.questions import STUCK, Questions
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.messages.questions import (
     Answer,
@@ -34,6 +34,7 @@ from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import DROPPED, QUESTIONS, UNANSWERED
 from pushgate.metrics.rows import Rows
 from tests.fakes.shared_bus import SharedBus, Wire
+from tests.fakes.subscriber import until
 
 WORKERS = 2
 
@@ -48,7 +49,8 @@ class Worker:
         self.row = Rows(1).row(0)
         self.asked: list[Question] = []
         self.error: Exception | None = None
-        self.questions = Questions(node, index, self.bus, self.reply, self.row)
+        self.home = 0
+        self.questions = Questions(node, index, self.bus, self.reply, self.row, home=lambda: self.home)
         self.bus.receive = self.questions.hear
 
     def reply(self, question: Question) -> Reply:
@@ -316,3 +318,41 @@ async def test_a_node_of_our_name_is_told_of_once_and_by_the_worker_that_speaks_
                     each.questions.hear(encode_word(Here(Node("a", 2))))
                 each.questions.presence.tick() if each is silent else each.questions.tick()
     assert [log["name"] for log in logs if log["log_level"] == "error"] == ["a"]
+
+
+async def test_a_node_says_where_it_is_addressed_and_at_once_when_that_changes(cluster: Cluster) -> None:
+    for number, name in enumerate(cluster.nodes, 1):
+        cluster.nodes[name][0].home = number
+    await cluster.tick()
+    await until(lambda: all(worker.questions.presence.homes == {1, 2, 3} for worker in cluster.workers))
+    cluster.nodes["b"][0].home = 0
+    await cluster.tick()
+    await until(lambda: all(worker.questions.presence.homes is None for worker in cluster.workers))
+
+
+async def test_while_worker_0_is_stuck_another_says_that_the_node_is_there(cluster: Cluster) -> None:
+    stuck, other = cluster.nodes["b"]
+    other.home = 5
+    cluster.nodes["b"] = [other]
+    for _ in range(2 * FORGOTTEN):
+        await cluster.tick()
+        here = cluster.nodes["a"][0].questions.presence
+        assert len(here.nodes) == 3
+    assert stuck.bus.groups
+    words = [decode_word(parcel.payload) for group in other.bus.groups for parcel in group]
+    assert 0 < sum(isinstance(word, Here) for word in words) <= (2 * FORGOTTEN - STUCK) / EVERY
+    cluster.nodes["b"] = [stuck, other]
+    await cluster.tick(EVERY)
+    other.bus.groups.clear()
+    await cluster.tick(STUCK)
+    assert other.bus.groups == []
+
+
+async def test_who_is_to_speak_for_the_node_from_now_on_says_so_at_once(cluster: Cluster) -> None:
+    worker = cluster.nodes["a"][0]
+    worker.questions.be_silent()
+    await cluster.tick()
+    worker.bus.groups.clear()
+    worker.questions.speak()
+    await until(lambda: len(worker.bus.groups) == 1)
+    assert decode_word(worker.bus.groups[0][0].payload) == Here(Node("a", 0))

@@ -123,7 +123,7 @@ async def test_it_is_not_tried_for_ever(cursors: Cursors, stream: FakeStream) ->
     stream.hostile = True
     with pytest.raises(InboxUnavailable, match="others store the same cursors"):
         await cursors.store({PHONE: (5, "e")})
-    assert stream.writes == module.TRIES
+    assert stream.writes == module.TRIES - 1, "the first look found that it has to be read"
     stream.hostile = False
     await cursors.store({PHONE: (5, "e")})
     assert await offset_of(cursors) == 5

@@ -36,6 +36,16 @@ def test_what_is_found_out() -> None:
     assert (redis.servers.inbox, redis.nats_server) == ("redis://somewhere:1", "")
 
 
+def test_a_directory_needs_a_bus_that_can_keep_one() -> None:
+    for url in ("embedded", "nats://somewhere:1", "redis+cluster://a,b"):
+        check_config(structs.replace(CONFIG, bus=BusConfig(url, routing="directory")))
+    alone = structs.replace(CONFIG, node=NodeConfig(workers=1), bus=BusConfig("memory:", routing="directory"))
+    with pytest.raises(
+        ConfigError, match=r"^bus\.routing: expected broadcast with the bus 'memory:'; directory is for"
+    ):
+        check_config(alone)
+
+
 @pytest.mark.parametrize(
     ("section", "value", "error"),
     [

@@ -7,13 +7,15 @@ from typing import NamedTuple
 from pushgate.api.bodies import bad_body
 from pushgate.api.context import ApiContext
 from pushgate.api.problems import Answer, describe_problem, internal_error
-from pushgate.api.push import Form, PushRoute, accept, to_parcels
+from pushgate.api.push import Form, PushRoute, accept
 from pushgate.api.reliable import append_pushes
 from pushgate.api.schemas import BatchAnswered, PushResult
+from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.inbox.base import Appended
 from pushgate.messages.push import Push
 from pushgate.metrics.catalogue import PUSHES_REFUSED
+from pushgate.routing.addressing import to_parcels
 from pushgate.tenants.registry import Quota
 
 SLICE = 50
@@ -69,7 +71,12 @@ class Batch:
         if not live:
             return []
         try:
-            await self._context.bus.publish([parcel for each in live for parcel in to_parcels(each.push)])
+            addressing, pushes = self._context.addressing, [each.push for each in live]
+            if addressing is None:
+                parcels: Sequence[Parcel] = [parcel for push in pushes for parcel in to_parcels(push)]
+            else:
+                parcels = await addressing.address(pushes)
+            await self._context.bus.publish(parcels)
         except BusUnavailable as error:
             failure = Problem("bus_unavailable", str(error))
         except Problem as problem:

@@ -9,6 +9,7 @@ from pushgate.delivery.questions import Gathered, R
 from pushgate.inbox.base import Inbox
 from pushgate.messages.questions import Question
 from pushgate.metrics.rows import Row, Rows
+from pushgate.routing.addressing import Addressing
 from pushgate.tenants.registry import Quota
 
 
@@ -44,10 +45,11 @@ class ApiContext:
     """The parts of one worker that requests reach.
 
     `row` is the worker's own of `rows`. `not_ready` returns the reasons why this worker should get no traffic
-    beside a bus that is away; none means ready. `inbox` is None on a node without one.
+    beside a bus that is away; none means ready. `inbox` is None on a node without one, `addressing` where live pushes
+    go to every node.
     """
 
-    __slots__ = ("bus", "config", "inbox", "not_ready", "questions", "row", "rows", "tenants")
+    __slots__ = ("addressing", "bus", "config", "inbox", "not_ready", "questions", "row", "rows", "tenants")
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class ApiContext:
         rows: Rows,
         row: Row,
         not_ready: Callable[[], list[str]],
+        addressing: Addressing | None = None,
     ) -> None:
         self.config = config
         self.tenants = tenants
@@ -68,3 +71,4 @@ class ApiContext:
         self.rows = rows
         self.row = row
         self.not_ready = not_ready
+        self.addressing = addressing

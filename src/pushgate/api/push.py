@@ -2,13 +2,12 @@
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import getrandbits
 from time import monotonic, time_ns
 from typing import NamedTuple
 
 from msgspec import UNSET, Raw, json, msgpack
-from msgspec.structs import replace
 
 from pushgate.api.bodies import BodyReader, Errors, bad_body
 from pushgate.api.context import ApiContext
@@ -20,19 +19,16 @@ from pushgate.api.request_id import REQUEST_ID, new_request_id
 from pushgate.api.rules import has_control
 from pushgate.api.said import say_json, say_packed
 from pushgate.api.schemas import MAX_TTL, BatchAnswered, BatchBody, PushAccepted, PushBody
-from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.inbox.base import Appended, Inbox
 from pushgate.messages.device import is_device
-from pushgate.messages.push import Push, encode_push
-from pushgate.messages.shard import shard_of
+from pushgate.messages.push import Push
 from pushgate.metrics.catalogue import PUSHES, PUSHES_REFUSED
+from pushgate.routing.addressing import to_parcels
 from pushgate.tenants.registry import Quota
 
 PUSH_PATH = "/v1/push"
 DEFAULT_TTL = 3600
-MOST_COPIED = 1024 * 1024
-"""Bytes of data, in all copies, that one push to several users puts on the bus."""
 
 Say = Callable[[Raw, Errors], tuple[bytes, bool]]
 
@@ -65,6 +61,7 @@ class PushRoute:
         self._context = context
         self._row = context.row
         self._tenants = context.tenants
+        self._addressing = context.addressing
         self.keys = Keys(context.tenants)
         self.max_body = context.config.management.max_body
         self._max_ttl = context.config.inbox.max_ttl
@@ -79,7 +76,8 @@ class PushRoute:
     async def push(self, tenant: str, body: bytes, form: Form, request_id: str = "") -> Answer:
         """Return the answer to a push: 202 once the bus has it, else a problem. Never raises.
 
-        It awaits nothing but the bus, so with a bus that answers at once it completes in its first step.
+        It awaits nothing but the bus, and the directory where there is one, so with a bus that answers at once it
+        completes in its first step.
         """
         row = self._row
         try:
@@ -89,7 +87,9 @@ class PushRoute:
             if push.qos == "reliable":
                 accepted = accept(push, (await append_pushes(self.inbox(), tenant, (push,)))[0])
             else:
-                await self._context.bus.publish(to_parcels(push))
+                addressing = self._addressing
+                parcels = to_parcels(push) if addressing is None else await addressing.address((push,))
+                await self._context.bus.publish(parcels)
                 accepted = PushAccepted(push.id)
         except Problem as problem:
             return self.refuse(problem, request_id)
@@ -218,25 +218,6 @@ def to_push(tenant: str, body: PushBody, say: Say = say_json, max_ttl: int = MAX
         ttl,
         None if body.collapse is UNSET else body.collapse,
     )
-
-
-def to_parcels(push: Push) -> Sequence[Parcel]:
-    """Return the push as parcels: one for each shard that holds a user of it, or one for every worker.
-
-    What is large and for many goes to every worker too, rather than in up to 256 copies: a worker looks for those of
-    the users that it holds.
-    """
-    tenant, uids = push.tenant, push.uids
-    if uids is None:
-        return (Parcel(None, encode_push(push)),)
-    if len(uids) == 1:
-        return (Parcel(shard_of(tenant, uids[0]), encode_push(push)),)
-    shards: dict[int, list[str]] = {}
-    for uid in uids:
-        shards.setdefault(shard_of(tenant, uid), []).append(uid)
-    if len(shards) * len(push.data) > MOST_COPIED:
-        return (Parcel(None, encode_push(push)),)
-    return [Parcel(shard, encode_push(replace(push, uids=group))) for shard, group in shards.items()]
 
 
 _CONTROL = "expected no control characters, got one"

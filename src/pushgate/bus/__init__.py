@@ -25,18 +25,21 @@ BACKENDS = {
 """Where the backend of a scheme is, in this room. Each is imported when it is wanted: some need an extra."""
 
 
-def create_bus(url: str, prefix: str = "pushgate") -> Bus:
-    """Return a backend that is not started yet; raises ConfigError when the url is not one that it can use."""
+def create_bus(url: str, prefix: str = "pushgate", node: int | None = None) -> Bus:
+    """Return a backend that is not started yet; raises ConfigError when the url is not one that it can use.
+
+    With `node` it takes what is addressed to the node of this number, too: NATS and Redis can do that.
+    """
     scheme, colon, _ = url.partition(":")
     if not colon or scheme not in BACKENDS:
         known = ", ".join(f"{name}:" for name in BACKENDS)
         raise ConfigError(f"bus.url: expected a URL that begins with one of {known}, got {shown_url(url)!r}")
     module, name = BACKENDS[scheme].split(".")
     try:
-        backend: Callable[[str, str], Bus] = getattr(import_module(f"pushgate.bus.{module}"), name)
+        backend: Callable[..., Bus] = getattr(import_module(f"pushgate.bus.{module}"), name)
     except ModuleNotFoundError as error:
         raise ConfigError(f"bus.url: {scheme} needs the extra: pip install 'pushgate[{module}]' ({error})") from None
-    return backend(url, prefix)
+    return backend(url, prefix) if node is None else backend(url, prefix, node)
 
 
 def create_feed(url: str, prefix: str = "pushgate") -> Feed | None:

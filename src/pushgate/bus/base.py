@@ -12,6 +12,8 @@ What every backend promises:
 - **At most once.** A message arrives once or not at all. What may have been missed is reported by `on_gap`.
 - **`publish` awaits plain futures only**, no `asyncio.timeout` and no `current_task`: the push route steps it
   without a task.
+- **A node can be addressed**, where the backend is one that routing by directory works with: a parcel with a `node`
+  reaches the subscribers that were made for this node, of these the ones that have the shard, in order with the others.
 - **Delivery is a plain call** of `receive` on the event loop, one at a time, in order of arrival.
 - A backend reconnects by itself, for ever, and never loses a subscription over it.
 """
@@ -24,17 +26,22 @@ Receive = Callable[[bytes], None]
 
 
 class Parcel(NamedTuple):
-    """A payload for one shard, or with `shard` None for every worker of every node."""
+    """A payload for one shard, or with `shard` None for every worker of every node.
+
+    With `node` a shard's goes to the node of this number alone; None means to every node.
+    """
 
     shard: int | None
     payload: bytes
+    node: int | None = None
 
 
 class Bus(Protocol):
     """The interface of a backend; see the module for what it promises."""
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
-        """Connect and subscribe to the shards and to everyone; returns when subscriptions hold.
+        """Connect and subscribe to the shards, of our own node too if it has a number, and to everyone; returns when
+        subscriptions hold.
 
         Waits for a bus that is not there yet. `on_gap` is called each time that messages may have been
         missed.

@@ -1,4 +1,4 @@
-"""The bus over core NATS: subjects `<prefix>.live.<shard>` and `<prefix>.live.all`."""
+"""The bus over core NATS: subjects `<prefix>.live.<shard>`, `<prefix>.live.all` and `<prefix>.node.<node>.<shard>`."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -11,18 +11,23 @@ from pushgate.nats.link import NatsLink
 
 
 class NatsBus:
-    """The bus over NATS; see Bus for what it promises, and Connection for `url`."""
+    """The bus over NATS; see Bus for what it promises, Connection for `url`, and create_bus for `node`."""
 
-    def __init__(self, url: str, prefix: str = "pushgate") -> None:
+    def __init__(self, url: str, prefix: str = "pushgate", node: int | None = None) -> None:
         self._connection = Connection(url, "bus")
         self._subjects = {shard: f"{prefix}.live.{shard}" for shard in range(SHARDS)} | {None: f"{prefix}.live.all"}
         self._heads = {shard: f"PUB {subject} ".encode() for shard, subject in self._subjects.items()}
+        self._nodes = f"{prefix}.node."
+        self._node = node
         self._up: asyncio.Future[None] | None = None
         self.reconnects = 0
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
         """See Bus. Tries for ever; what keeps it from connecting is logged. BusUnavailable when stopped meanwhile."""
-        subjects = [self._subjects[shard] for shard in (*sorted(shards), None)]
+        own = sorted(shards)
+        subjects = [self._subjects[shard] for shard in (*own, None)]
+        if self._node is not None:
+            subjects += [f"{self._nodes}{self._node}.{shard}" for shard in own]
         up = self._up = asyncio.get_running_loop().create_future()
 
         def take(_subject: bytes, _reply: bytes, _headers: bytes, payload: bytes) -> None:
@@ -54,11 +59,12 @@ class NatsBus:
             raise BusUnavailable("the bus is away")
         heads, limit = self._heads, link.limit
         commands = []
-        for shard, payload in parcels:
+        for shard, payload, node in parcels:
             size = len(payload)
             if size > limit:
                 raise Problem("too_large", f"the bus takes {limit} bytes at most, and this is {size}")
-            commands.append(b"%b%d\r\n%b\r\n" % (heads[shard], size, payload))
+            head = heads[shard] if node is None else f"PUB {self._nodes}{node}.{shard} ".encode()
+            commands.append(b"%b%d\r\n%b\r\n" % (head, size, payload))
         failure = await link.send(commands)
         if failure is not None:
             raise BusUnavailable(failure)

@@ -1,4 +1,5 @@
-"""The bus over Redis Pub/Sub: channels `<prefix>.live.<shard>` and `<prefix>.live.all`; sharded Pub/Sub in a cluster.
+"""The bus over Redis Pub/Sub: channels `<prefix>.live.<shard>`, `<prefix>.live.all` and `<prefix>.node.<node>.<shard>`;
+sharded Pub/Sub in a cluster.
 
 In a cluster all channels of a gateway are in one slot, `{<prefix>}`: the order between a shard and everyone is that of
 one server, and the cluster's other servers are not bothered.
@@ -24,13 +25,15 @@ LIMIT = 8 * 1024 * 1024
 
 
 class RedisBus:
-    """The bus over Redis; see Bus for what it promises, and redis.places for `url`."""
+    """The bus over Redis; see Bus for what it promises, redis.places for `url`, and create_bus for `node`."""
 
-    def __init__(self, url: str, prefix: str = "pushgate") -> None:
+    def __init__(self, url: str, prefix: str = "pushgate", node: int | None = None) -> None:
         address = parse_url(url, "bus.url")
         self._sharded = address.kind == "cluster"
         name = f"{{{prefix}}}" if self._sharded else prefix
         self._channels = {shard: f"{name}.live.{shard}" for shard in range(SHARDS)} | {None: f"{name}.live.all"}
+        self._nodes = f"{name}.node."
+        self._node = node
         self._keeper = Keeper(lambda: RedisLink("bus", self._take), Finder(address, name, "bus").open, "bus")
         self._receive: Receive = _ignore
         self._up: asyncio.Future[None] | None = None
@@ -39,7 +42,10 @@ class RedisBus:
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
         """See Bus. Tries for ever; what keeps it from connecting is logged. BusUnavailable when stopped meanwhile."""
         self._receive = receive
-        channels = [self._channels[shard] for shard in (*sorted(shards), None)]
+        own = sorted(shards)
+        channels = [self._channels[shard] for shard in (*own, None)]
+        if self._node is not None:
+            channels += [f"{self._nodes}{self._node}.{shard}" for shard in own]
         up = self._up = asyncio.get_running_loop().create_future()
 
         async def subscribe(link: RedisLink) -> None:
@@ -68,7 +74,10 @@ class RedisBus:
         for parcel in parcels:
             if len(parcel.payload) > LIMIT:
                 raise Problem("too_large", f"the bus takes {LIMIT} bytes at most, and this is {len(parcel.payload)}")
-        commands: list[Command] = [(command, self._channels[shard], payload) for shard, payload in parcels]
+        commands: list[Command] = [
+            (command, self._channels[shard] if node is None else f"{self._nodes}{node}.{shard}", payload)
+            for shard, payload, node in parcels
+        ]
         # its answer comes behind the messages that were there before: one connection has one order
         answers = await link.ask(*(commands or [("PING",)]))
         if answers is None:

@@ -62,7 +62,7 @@ class RocketMqBus:
             if len(parcel.payload) > LIMIT:
                 raise Problem("too_large", f"the bus takes {LIMIT} bytes at most, and this is {len(parcel.payload)}")
         tags = self._tags
-        failure = await self._publisher.send([(tags[shard], payload) for shard, payload in parcels])
+        failure = await self._publisher.send([(tags[shard], payload) for shard, payload, _ in parcels])
         if failure is not None:
             raise BusUnavailable(failure)
 

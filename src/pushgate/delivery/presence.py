@@ -1,5 +1,7 @@
 """Which nodes there are, as far as one worker has heard: each says so once a second."""
 
+from collections.abc import Set
+
 from pushgate.messages.questions import Here, Node
 from pushgate.sockets.poller import TICK
 
@@ -9,6 +11,8 @@ FORGOTTEN = 10 * EVERY
 """Ticks after which a silent node is taken for gone: more than a worker that died needs to start again."""
 REPLACED = 2 * EVERY + 1
 """Ticks after which a silent node has died, when there is a newer one of its name."""
+PARTING = 2 * EVERY
+"""Ticks that a home counts after its node was forgotten: its next generation may be about to say that it has it."""
 TWIN = 5 * EVERY
 """Ticks that another node of our name has to speak beside us: in a hand-over one follows the other."""
 SETTLED = EVERY + EVERY // 2
@@ -25,9 +29,14 @@ class Presence:
     def __init__(self, own: Node) -> None:
         self._own = own
         self._heard: dict[Node, int] = {}
+        self._own_heard = 0
+        self._homes: dict[Node, int] = {}
+        self._parting: dict[int, int] = {}  # homes of nodes that are gone, and until when they count
         self._now = 0
         self._settled_at = SETTLED
         self._beside = 0  # ticks that we have heard another node of our name
+        self.homes: Set[int] | None = None
+        """The homes of all nodes; None while one of them, our own too, is not in the directory with all its users."""
 
     @property
     def nodes(self) -> set[Node]:
@@ -44,6 +53,16 @@ class Presence:
         """Whether another node of our own name runs, which is a mistake in somebody's settings."""
         return self._beside >= TWIN
 
+    @property
+    def own_silence(self) -> int:
+        """Ticks since our own node was heard to be there."""
+        return self._now - self._own_heard
+
+    @property
+    def announced(self) -> bool:
+        """Whether our own node was heard, so that the others know of it."""
+        return self._own in self._homes
+
     def unsettle(self) -> None:
         """Note that something may have been missed: nodes may be there that were never heard."""
         self._settled_at = self._now + SETTLED
@@ -52,14 +71,18 @@ class Presence:
         """Take a node's word."""
         node = here.node
         if node == self._own:
+            if not here.leaving:
+                self._own_heard = self._now
+                self._note_home(node, here.home)
             return
         if here.leaving:
-            self._heard.pop(node, None)
+            self._forget(node)
             return
         self._heard[node] = self._now
+        self._note_home(node, here.home)
         for other, heard in list(self._heard.items()):
             if other.name == node.name and self._now - heard >= REPLACED:
-                del self._heard[other]
+                self._forget(other)
 
     def tick(self) -> None:
         """Count one tick, and forget who was silent for too long."""
@@ -68,4 +91,22 @@ class Presence:
         self._beside = self._beside + 1 if min(twins, default=REPLACED) < REPLACED else 0
         for node, heard in list(self._heard.items()):
             if self._now - heard >= FORGOTTEN:
-                del self._heard[node]
+                self._forget(node)
+        for home, until in list(self._parting.items()):
+            if self._now >= until:
+                del self._parting[home]
+                self._gather_homes()
+
+    def _forget(self, node: Node) -> None:
+        if self._heard.pop(node, None) is not None:
+            self._parting[self._homes.pop(node)] = self._now + PARTING
+            self._gather_homes()
+
+    def _note_home(self, node: Node, home: int) -> None:
+        if self._homes.get(node) != home:
+            self._homes[node] = home
+            self._gather_homes()
+
+    def _gather_homes(self) -> None:
+        homes = frozenset(self._homes.values())
+        self.homes = homes.union(self._parting) if self.announced and 0 not in homes else None

@@ -2,8 +2,10 @@
 
 A question about a user goes to the user's shard, so that on each node the worker hears it that owns the user; one
 about nodes goes to everyone, and worker 0 of each other node speaks for it; one about all workers is answered by each,
-and a node has answered when all of its workers have. Answers go to a shard that the asking
-worker owns; the owners of that shard on other nodes drop them, since they know of no such question.
+and a node has answered when all of its workers have. Answers go to a shard that the asking worker owns; the owners of
+that shard on other nodes drop them, since they know of no such question.
+
+Worker 0 says once a second that its node is there; should it be stuck, another one does.
 """
 
 import asyncio
@@ -39,6 +41,8 @@ from pushgate.metrics.rows import Row
 
 DEADLINE = 1.0
 """Seconds that a question waits for its answers."""
+STUCK = 4 * EVERY
+"""Ticks that a node was not heard after which another worker than worker 0 says that it is there."""
 MAX_ASKED = 1000
 """Questions of one worker that may be under way."""
 MAX_OUTBOX = 1000
@@ -84,7 +88,7 @@ class Questions:
     """The questions of one worker, and its answers to those of others. `hear` is given what is no push.
 
     `index` is the worker's on its node, `reply` what it says to a question about its own node. `replace` is told of the
-    devices that other nodes have taken.
+    devices that other nodes have taken. `home` is what the node says of itself (`Here`).
     """
 
     def __init__(
@@ -95,10 +99,12 @@ class Questions:
         reply: Callable[[Question], Reply],
         row: Row,
         replace: Callable[[Took], None] = lambda word: None,
+        home: Callable[[], int] = lambda: 0,
     ) -> None:
         self.presence = Presence(node)
         self._node = node
         self._speaks = index == 0
+        self._patience = STUCK + min(index, EVERY)
         self._shard = index  # of any number of workers, the one of this index owns it
         self._bus = bus
         self._reply = reply
@@ -108,6 +114,8 @@ class Questions:
         self._outbox: list[Parcel] = []
         self._sender: asyncio.Task[None] | None = None
         self._ticks = 0
+        self._home = home
+        self._said_home = 0
         self._silent = False
         self.knows: Callable[[Question], bool] = lambda question: True
         """Whether the worker can answer a question about users: it cannot for those that it has handed over."""
@@ -121,6 +129,8 @@ class Questions:
     def speak(self) -> None:
         """Speak for this node from now on."""
         self._silent = False
+        if self._speaks and self._bus.connected:
+            self._say_here()
 
     def tell_taken(self, tenant: str, uid: str, device: str, since: int, serial: int) -> None:
         """Tell other nodes, if there are any, that a device has a new session here."""
@@ -190,8 +200,9 @@ class Questions:
         self.presence.tick()
         if self._speaks and self.presence.twin and not known:
             _log.error("another running node has the name of this one: set node.name", name=self._node.name)
-        if self._speaks and not self._silent and self._ticks % EVERY == 0:
-            self._post(None, Here(self._node))
+        speaks = not self._silent and (self._speaks or self.presence.own_silence >= self._patience)
+        if speaks and (self._ticks % EVERY == 0 or self._home() != self._said_home):
+            self._say_here()
         self._ticks += 1
 
     async def stop(self) -> None:
@@ -199,6 +210,10 @@ class Questions:
         self.be_silent()
         if self._sender is not None:
             await asyncio.wait((self._sender,), timeout=DEADLINE)
+
+    def _say_here(self) -> None:
+        self._said_home = self._home()
+        self._post(None, Here(self._node, home=self._said_home))
 
     def _look(self, asked: _Asked) -> None:
         """See whether everybody has answered; who may not be known yet is waited for."""

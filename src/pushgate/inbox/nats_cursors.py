@@ -19,7 +19,6 @@ epochs are not compared: what is stored last stays.
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import Appended, Cursor, Device, Refused
@@ -41,14 +40,10 @@ Place = tuple[int, str]
 """An offset of an epoch."""
 
 
-class _Last(NamedTuple):
-    """The last message of a device: its sequence, 0 for none, and what it says."""
+Last = tuple[int, Place]
+"""The last message of a device: its sequence, 0 for none, and what it says."""
 
-    sequence: int
-    place: Place
-
-
-_NONE = _Last(0, (-1, ""))
+_NONE: Last = (0, (-1, ""))
 
 
 class Cursors:
@@ -58,8 +53,8 @@ class Cursors:
         self._subjects = subjects
         self._commit = commit
         self._gets = gets
-        self._last: dict[Device, _Last] = {}
-        self._older: dict[Device, _Last] = {}
+        self._last: dict[Device, Last] = {}
+        self._older: dict[Device, Last] = {}
         self._turned = 0.0
         self._flying: dict[Device, asyncio.Future[None]] = {}  # whose cursor is being stored, until that is done
 
@@ -75,8 +70,8 @@ class Cursors:
                 device = subjects[found.subject]
                 loaded[device] = cursor = _decode(found.payload)
                 last = self._last_of(device)
-                if last is None or found.sequence > last.sequence:
-                    self._last[device] = _Last(found.sequence, (cursor.offset, cursor.epoch))
+                if last is None or found.sequence > last[0]:
+                    self._last[device] = found.sequence, (cursor.offset, cursor.epoch)
         self._last |= {device: _NONE for device in devices if self._last_of(device) is None}
         return [loaded.get(device) for device in devices]
 
@@ -99,39 +94,45 @@ class Cursors:
             done.set_result(None)
 
     async def _store(self, cursors: Mapping[Device, Place]) -> None:
-        await self._read([device for device, place in cursors.items() if self._has_to_read(device, place)])
-        left: Mapping[Device, Place] = cursors
+        left = cursors
         for attempt in range(TRIES):
-            left = await self._write(left)
+            left = await self._write(left, just_read=attempt > 0)
             if not left:
                 return
-            if attempt:
+            if attempt > 1:
                 await asyncio.sleep(PAUSE)
             await self._read(left)
         raise InboxUnavailable("others store the same cursors")
 
-    async def _write(self, cursors: Mapping[Device, Place]) -> dict[Device, Place]:
-        """Write the cursors that lower nothing; returns those that met, or went with one that met, a message we did not
-        know of: to read them all anew is quicker than to find out which."""
+    async def _write(self, cursors: Mapping[Device, Place], just_read: bool) -> dict[Device, Place]:
+        """Write the cursors that lower nothing; returns those whose last message has to be read first.
+
+        What met a message that we did not know of is among them, with all that went along with it: to read them anew is
+        quicker than to find out which it was.
+        """
         now = int(time.time())
+        unsure: dict[Device, Place] = {}
         written: list[tuple[Device, Place]] = []
         messages: list[Message] = []
         for device, place in cursors.items():
-            last = self._last_of(device) or _NONE
-            if not _is_below(place, last):
+            last = self._last_of(device)
+            if last is None:
+                unsure[device] = place
+            elif place[0] >= last[1][0] or place[1] != last[1][1]:
                 written.append((device, place))
-                messages.append(self._message(device, place, last.sequence, now))
+                messages.append(self._message(device, place, last[0], now))
+            elif not just_read:
+                unsure[device] = place
         if not messages:
-            return {}
-        refused: dict[Device, Place] = {}
+            return unsure
         for (device, place), outcome in zip(written, await self._commit.submit(messages), strict=True):
             if isinstance(outcome, Appended):
-                self._last[device] = _Last(outcome.offset, place)
+                self._last[device] = outcome.offset, place
             elif isinstance(outcome, Refused) and outcome.code == SUPERSEDED:
-                refused[device] = place
+                unsure[device] = place
             else:
                 raise InboxUnavailable(outcome.detail)
-        return refused
+        return unsure
 
     async def _read(self, devices: Collection[Device]) -> None:
         """Learn the last messages of devices anew."""
@@ -141,13 +142,9 @@ class Cursors:
     def _message(self, device: Device, place: Place, expected: int, now: int) -> Message:
         subject = self._subjects.cursor(device).encode()
         headers = b"NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: %d\r\n" % expected
-        return Message(b"HPUB " + subject, headers, _encode(*place, now), alone=subject)
+        return Message(b"HPUB " + subject, headers, _encode(*place, now), subject)
 
-    def _has_to_read(self, device: Device, place: Place) -> bool:
-        last = self._last_of(device)
-        return last is None or _is_below(place, last)
-
-    def _last_of(self, device: Device) -> _Last | None:
+    def _last_of(self, device: Device) -> Last | None:
         return self._last.get(device) or self._older.get(device)
 
     def _turn(self) -> None:
@@ -155,10 +152,6 @@ class Cursors:
         now = asyncio.get_running_loop().time()
         if now - self._turned >= KEEP:
             self._older, self._last, self._turned = self._last, {}, now
-
-
-def _is_below(place: Place, last: _Last) -> bool:
-    return place[0] < last.place[0] and place[1] == last.place[1]
 
 
 def _encode(offset: int, epoch: str, now: int) -> bytes:

@@ -61,7 +61,7 @@ class Follower:
         self._row = row
         self._wanted: dict[str, tuple[FollowedTo | None, asyncio.Future[None]]] = {}
         self._wake = asyncio.Event()
-        self._era: object = None
+        self._era: bytes | None = None
         self._seen = 0
         self._checked = 0.0
         self.reason = "the inbox is away"
@@ -101,9 +101,11 @@ class Follower:
     async def _begin(self, link: InboxLink) -> None:
         """Bring all that was appended, and go on with the ticks behind that. Raises InboxUnavailable."""
         # the number is read before the tenants are: ticks of what is brought here may come again, and are known by that
-        _, last = await ask(link, ("HSETNX", self._root, "era", token_hex(8)), ("HMGET", self._root, "era", "ticks"))
-        assert isinstance(last, list)
-        self._era, self._seen = last[0], int(last[1] or 0)
+        era, ticks = await self._ask_era(link)
+        if era is None:  # a full server would refuse that
+            await ask(link, ("HSETNX", self._root, "era", token_hex(8)))
+            era, ticks = await self._ask_era(link)
+        self._era, self._seen = era, int(ticks or 0)
         for tenant in tuple(self.places):
             opened = await open_logs(link, self._key_of(tenant), self.places[tenant])
             self._adopt(tenant, opened)
@@ -128,8 +130,15 @@ class Follower:
         now = asyncio.get_running_loop().time()
         if now - self._checked >= CHECK:
             self._checked = now
-            if await ask(link, ("HGET", self._root, "era")) != [self._era]:
+            era, _ = await self._ask_era(link)
+            if era != self._era:
                 raise InboxUnavailable("the inbox was wiped")
+
+    async def _ask_era(self, link: InboxLink) -> tuple[bytes | None, bytes | None]:
+        """Return the era and the number of the last tick, None for what there is not. Raises InboxUnavailable."""
+        (told,) = await ask(link, ("HMGET", self._root, "era", "ticks"))
+        assert isinstance(told, list)
+        return told[0], told[1]
 
     def _adopt(self, tenant: str, opened: Opened) -> None:
         """Go on with a tenant as it is now: from the beginning of its epoch, if that is another one."""

@@ -182,17 +182,19 @@ STORE = Script("""#!lua flags=allow-oom
 local ttl, now = tonumber(ARGV[1]), tonumber(redis.call('TIME')[1])
 for at = 2, #ARGV, 4 do
   local key, device, offset, epoch = KEYS[1] .. ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local kept = redis.call('HGET', key, device)
+  local kept, higher = redis.call('HGET', key, device), false
   if kept then
-    local before, of = string.match(kept, '^(%d+) (%S*) ')
-    if of == epoch and tonumber(before) > tonumber(offset) then offset = before end
+    local before, of, stored = string.match(kept, '^(%d+) (%S*) (%d+)$')
+    higher = of == epoch and tonumber(before) > tonumber(offset) and tonumber(stored) > now - ttl
   end
-  local added = redis.call('HSET', key, device, offset .. ' ' .. epoch .. ' ' .. now)
-  redis.call('EXPIRE', key, ttl)
-  if added == 1 and redis.call('HLEN', key) % 16 == 0 then
-    local all = redis.call('HGETALL', key)
-    for place = 1, #all, 2 do
-      if tonumber(string.match(all[place + 1], '%d+$')) <= now - ttl then redis.call('HDEL', key, all[place]) end
+  if not higher then
+    local added = redis.call('HSET', key, device, offset .. ' ' .. epoch .. ' ' .. now)
+    redis.call('EXPIRE', key, ttl)
+    if added == 1 and redis.call('HLEN', key) % 16 == 0 then
+      local all = redis.call('HGETALL', key)
+      for place = 1, #all, 2 do
+        if tonumber(string.match(all[place + 1], '%d+$')) <= now - ttl then redis.call('HDEL', key, all[place]) end
+      end
     end
   end
 end

@@ -103,7 +103,7 @@ class Writer:
         reason, doubtful = "the inbox is away", False
         while not self._stopped:
             link = self._keeper.link
-            if link is not None:
+            if link is not None and not link.lost.is_set():
                 answers = await link.ask(command)
                 if answers is None:
                     doubtful, reason = True, link.reason

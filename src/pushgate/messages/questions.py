@@ -133,10 +133,15 @@ class Answer(Struct, tag="answer", frozen=True):
 
 
 class Here(Struct, tag="here", frozen=True):
-    """A node is there, or with `leaving` is not any more."""
+    """A node is there, or with `leaving` is not any more.
+
+    `home` is the number under which it is addressed, and found in the directory; 0 while that lacks users of the node,
+    or the node has none: then only what goes to every node is sure to reach it.
+    """
 
     node: Node
     leaving: bool = False
+    home: int = 0
 
 
 class Took(Struct, tag="took", frozen=True):

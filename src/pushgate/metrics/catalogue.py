@@ -193,6 +193,21 @@ BUS_LAG = _histogram(
     "From the acceptance of a push to its receipt by a worker, node clocks compared",
     (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+DIRECTORY_CURRENT = _gauge(
+    "directory_current_workers", "Workers all of whose users the directory has, as far as they know", own=True
+)
+DIRECTORY_ENTRIES = _gauge("directory_entries", "Users for whom the directory names this node")
+DIRECTORY_WRITES = _counter(
+    "directory_writes_total", "Entries of the directory that were written, again or for the first time, or removed"
+)
+DIRECTED = _counter("routing_directed_total", "Pushes that went only to the nodes that the directory named")
+FALLBACK = _counters(
+    "routing_fallback_total",
+    "Pushes that went to every node although the directory was to be asked, by reason: it could not be, or did not "
+    "answer, or not every node is in it with all its users",
+    "reason",
+    ["registry", "nodes"],
+)
 QUESTIONS = _counter("questions_total", "Questions about users and nodes that were asked of all nodes")
 UNANSWERED = _counter("questions_unanswered_total", "Nodes that did not answer a question in time")
 PUSH_TO_WRITE = _histogram(

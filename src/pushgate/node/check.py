@@ -13,7 +13,9 @@ from pushgate.metrics.rows import Rows
 from pushgate.node.cluster import Member, doubts, member_of
 from pushgate.node.devices import options_of
 from pushgate.node.nats_program import find_nats_server
+from pushgate.node.routing import DIRECTORY, registry_copies
 from pushgate.node.servers import EMBEDDED, NONE, Servers, servers_of
+from pushgate.routing import create_registry
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants
@@ -51,6 +53,8 @@ def check_config(config: Config) -> Checked:
         create_feed(servers.bus, config.bus.prefix)
     if servers.inbox not in (EMBEDDED, NONE):
         create_inbox(servers.inbox, config.bus.prefix, Rows(1).row(0), options_of(config, ""))
+    if config.bus.routing == DIRECTORY and servers.bus != EMBEDDED:
+        create_registry(servers.bus, config.bus.prefix, 0, 0, registry_copies(config))
     nats_server = find_nats_server(config.bus.nats_server) if EMBEDDED in servers else ""
     member = member_of(config)
     certificates = read_certificates(config)

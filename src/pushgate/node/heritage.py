@@ -52,7 +52,7 @@ class Estate(Struct, tag="estate", frozen=True):
 
     With it come descriptors: the lock of the data directory, the listening sockets of both ports, the rows. `ports` are
     the hosts and ports that the sockets were configured by, `fixed` the settings by name that have to be the same,
-    `rows` is a description (`metrics.generations`).
+    `rows` is a description (`metrics.generations`), `home` the number that the node is addressed by; 0: it has none.
     """
 
     workers: int
@@ -60,6 +60,7 @@ class Estate(Struct, tag="estate", frozen=True):
     fixed: dict[str, str]
     rows: bytes
     demo_key: str = ""
+    home: int = 0
 
 
 class Noted(Struct, tag="noted", frozen=True):

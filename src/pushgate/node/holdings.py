@@ -1,6 +1,7 @@
 """What a supervisor holds that may outlive it: the listening sockets, the rows and the lock of the data directory."""
 
 import os
+import secrets
 import socket
 
 from pushgate.config import Config
@@ -34,6 +35,8 @@ class Holdings:
         self._tenants = tenants
         self._workers = workers
         self._demo_key = demo_key
+        self.home = (succession.home if succession is not None else 0) or secrets.randbits(64) | 1
+        """The number that other nodes address this one by; the same through all generations of processes."""
         self._fixed = fixed_settings(config)
         self._ports = [(config.clients.host, config.clients.port), (config.management.host, config.management.port)]
         self.clients, self.management = (self._listen(port, *place) for port, place in enumerate(self._ports))
@@ -48,7 +51,7 @@ class Holdings:
 
     def bequeath(self) -> tuple[Estate, list[int]]:
         """Return what the next supervisor is told, and the descriptors that go along."""
-        estate = Estate(self._workers, self._ports, self._fixed, self.describe_rows(), self._demo_key)
+        estate = Estate(self._workers, self._ports, self._fixed, self.describe_rows(), self._demo_key, self.home)
         return estate, [self.data_dir.lock, self.clients.fileno(), self.management.fileno(), self.rows_file]
 
     def refuse_all(self) -> None:

@@ -108,6 +108,8 @@ def fixed_settings(config: Config) -> dict[str, str]:
         "cluster": config.cluster,
         "inbox": (inbox.url, inbox.sync, inbox.replicas),
     }
+    if bus.routing != "broadcast":
+        fixed["bus.routing"] = bus.routing
     return {name: sha256(msgpack.encode(value)).hexdigest() for name, value in fixed.items()}
 
 

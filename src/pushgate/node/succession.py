@@ -55,6 +55,11 @@ class Succession:
         """Whether we are in charge, and our workers have everything."""
         return self._finished
 
+    @property
+    def home(self) -> int:
+        """The number that the node is addressed by; 0 where it has none."""
+        return self._estate.home
+
     def ask(self) -> Estate:
         """Return what there is to take over. Raises StartError when the old supervisor does not say."""
         try:
@@ -77,7 +82,7 @@ class Succession:
     def check_fixed(self, settings: Mapping[str, str]) -> None:
         """Raise StartError when settings differ that only a restart can change."""
         theirs = self._estate.fixed
-        differ = [name for name in settings if settings[name] != theirs.get(name)]
+        differ = [name for name in {**theirs, **settings} if settings.get(name) != theirs.get(name)]
         if differ:
             raise StartError(f"{', '.join(differ)}: changes with a restart only, not with an upgrade")
 

@@ -256,6 +256,7 @@ class Supervisor:
             index=index,
             workers=len(self._channels),
             node=self._node,
+            home=self._holdings.home,
             config=self._config,
             servers=self._servers.at(self._nats.url) if self._nats is not None else self._servers,
             lineage=self._nats.lineage if self._nats is not None and self._servers.inbox == EMBEDDED else "",

@@ -40,6 +40,7 @@ from pushgate.node.departures import Departures
 from pushgate.node.devices import Devices
 from pushgate.node.giving import Giving
 from pushgate.node.reload import read_settings
+from pushgate.node.routing import DIRECTORY, Routing, home_of
 from pushgate.node.servers import NONE, Servers
 from pushgate.node.taking import Predecessor, Taking
 from pushgate.node.vitals import Vitals
@@ -81,6 +82,7 @@ class WorkerPlan:
     index: int
     workers: int
     node: Node
+    home: int
     config: Config
     servers: Servers
     lineage: str
@@ -128,12 +130,27 @@ class Worker:
         self._tls = TlsClients(self._poller, plan.tls.clients, patience, addresses, row, self._lobby.admit)
         self._door = Door(self._poller, plan.terms, admission, plan.tls.clients, patience, row, self._let_in)
         self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
-        self._bus = create_bus(plan.servers.bus, config.bus.prefix)
+        directed = config.bus.routing == DIRECTORY
+        self._bus = create_bus(plan.servers.bus, config.bus.prefix, plan.home if directed else None)
         url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
         self._answers = Answers(self._sessions, plan.rows, plan.tenants.numbers, self._why_not_ready, url != NONE)
         replace = Replacing(self._sessions).replace
-        self._questions = Questions(plan.node, plan.index, self._bus, self._answers.reply, row, replace)
+        self._questions = Questions(
+            plan.node,
+            plan.index,
+            self._bus,
+            self._answers.reply,
+            row,
+            replace,
+            lambda: home_of(plan.home, plan.rows, plan.workers) if directed else 0,
+        )
         self._sessions.on_device = self._questions.tell_taken
+        presence = self._questions.presence
+        self._routing = (
+            Routing(plan.servers.bus, config, plan.home, plan.index, self._sessions, presence, self._greet, row)
+            if directed
+            else None
+        )
         self._devices = (
             Devices(url, config, plan.lineage, self._poller, self._sessions, self._welcome, row, node_row, loop)
             if url != NONE
@@ -145,7 +162,15 @@ class Worker:
         self._router = Router(self._sessions, fanout, row, self._questions.hear, reliable, unread)
         inbox = self._devices.inbox if self._devices is not None else None
         context = ApiContext(
-            config, plan.tenants, self._bus, inbox, self._questions, plan.rows, row, self._why_not_ready
+            config,
+            plan.tenants,
+            self._bus,
+            inbox,
+            self._questions,
+            plan.rows,
+            row,
+            self._why_not_ready,
+            self._routing.addressing if self._routing is not None else None,
         )
         self._api = ApiServer(plan.app, context, loop, plan.tls.management)
         self._feed = create_feed(plan.servers.bus, config.bus.prefix)
@@ -215,6 +240,8 @@ class Worker:
             starts.append(self._devices.start(shards, self._router.bring, plan.config.tenants, places))
         if self._feed is not None:
             starts.append(self._feed.start(self._produced.take))
+        if self._routing is not None:
+            starts.append(self._routing.start(known=plan.predecessor is not None))
         await asyncio.gather(*starts)
         if self._devices is not None and plan.index == 0:  # an inbox is the same for all workers
             self._devices.watch_room(plan.tenants.numbers)
@@ -247,6 +274,8 @@ class Worker:
         await self._questions.stop()
         if self._devices is not None:
             await self._devices.stop(grace)
+        if self._routing is not None:
+            await self._routing.directory.stop()
         await self._bus.stop()
         if self._feed is not None:
             await self._feed.stop()
@@ -264,6 +293,8 @@ class Worker:
         self._lobby.empty()
         if self._devices is not None:
             self._devices.empty()
+        if self._routing is not None:
+            self._routing.directory.let_in()
 
     def _let_in(self, connection: socket.socket, address: bytes) -> None:
         if self._tls.active:
@@ -296,6 +327,12 @@ class Worker:
             self._welcome(fd, arrival)
 
     def _welcome(self, fd: int, arrival: Arrival) -> None:
+        if self._routing is not None:
+            self._routing.admit(fd, arrival)
+        else:
+            self._greet(fd, arrival)
+
+    def _greet(self, fd: int, arrival: Arrival) -> None:
         if not self._giving.divert(fd, arrival):
             self._inbound.take(fd, arrival)
 
@@ -311,6 +348,8 @@ class Worker:
         self._heartbeat.tick(time.time())
         self._departures.tick(time.monotonic())
         self._questions.tick()
+        if self._routing is not None:
+            self._routing.tick()
         if self._devices is not None:
             self._devices.tick()
             self._row[INBOX_READY] = int(not self._devices.why_not_ready())
@@ -341,6 +380,8 @@ class Worker:
             case words.FORGET:
                 self._giving.forget()
                 self._plan.rows.successor = None
+                if self._routing is not None:
+                    self._routing.directory.thaw()
                 self._clients.start()
                 self._management.start()
             case words.HAND_OVER:
@@ -361,6 +402,8 @@ class Worker:
             self._given = Channels()
             self._clients.stop()
             self._management.stop()
+            if self._routing is not None:
+                self._routing.directory.freeze()
             self._giving.give(channels, lambda: say(self._control, words.GIVEN))
 
     def _count_with(self, rows: tuple[int, bytes] | None) -> None:

@@ -78,7 +78,8 @@ class SessionManager:
     `handler` is who reads from them, `devices` who brings reliable messages to those that name a device, None on a node
     without an inbox (they need the manager, so they are set once both exist). `by_fd` is indexed by
     descriptor and None where there is no session. `on_device` is told of each new session of a device: tenant, user,
-    device, since when, and its number.
+    device, since when, and its number. `on_first` is told of a user's first session here, `on_last` when the last one
+    has ended: tenant and user.
     """
 
     def __init__(
@@ -96,6 +97,8 @@ class SessionManager:
         self.handler: Handler
         self.devices: Devices | None = None
         self.on_device: Callable[[str, str, str, int, int], None] = _tell_nobody
+        self.on_first: Callable[[str, str], None] = _tell_nobody
+        self.on_last: Callable[[str, str], None] = _tell_nobody
         self.tick = 0
         self._poller = poller
         self._write = poller.write
@@ -335,6 +338,7 @@ class SessionManager:
             user = tenant.users[uid] = UserSession(tenant.name, uid)
             self._row[USERS] += 1
             self._row[tenant.users_slot] += 1
+            self.on_first(tenant.name, uid)
         session = ChannelSession(fd, user, device, tags, format_number)
         user.channels = (*user.channels, session)
         if fd >= len(self.by_fd):
@@ -378,9 +382,10 @@ class SessionManager:
             del tenant.users[user.uid]
             self._row[USERS] -= 1
             self._row[tenant.users_slot] -= 1
+            self.on_last(user.tenant, user.uid)
         self._addresses.leave(self.columns.address_of(session.fd))
         self._row[CONNECTIONS] -= 1
 
 
-def _tell_nobody(_tenant: str, _uid: str, _device: str, _since: int, _serial: int) -> None:
+def _tell_nobody(*_what: str | int) -> None:
     """There is no other node."""

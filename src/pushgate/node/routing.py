@@ -1,0 +1,82 @@
+"""A worker's part in routing by directory: the registry, and all that stands between it and sessions and pushes."""
+
+import asyncio
+from collections.abc import Callable
+
+from pushgate.config import Config
+from pushgate.delivery.presence import Presence
+from pushgate.metrics.catalogue import DIRECTORY_CURRENT
+from pushgate.metrics.rows import Row, Rows
+from pushgate.node.devices import COPIES
+from pushgate.node.servers import EMBEDDED, servers_of
+from pushgate.routing import create_registry
+from pushgate.routing.addressing import Addressing
+from pushgate.routing.directory import Directory
+from pushgate.sessions.arrival import Arrival
+from pushgate.sessions.manager import SessionManager
+
+DIRECTORY = "directory"
+"""What `bus.routing` is where a push goes only to the nodes that hold its users."""
+
+
+def registry_copies(config: Config) -> int:
+    """Return how many servers keep the registry: as many as keep the inbox where both are of one cluster."""
+    if servers_of(config).bus == EMBEDDED:
+        return max(1, min(COPIES, len(config.cluster.nodes)))
+    return max(1, config.inbox.replicas)
+
+
+class Routing:
+    """The routing of one worker. `take(fd, arrival)` makes a session of a connection whose user is in the directory."""
+
+    def __init__(
+        self,
+        url: str,
+        config: Config,
+        home: int,
+        index: int,
+        sessions: SessionManager,
+        presence: Presence,
+        take: Callable[[int, Arrival], None],
+        row: Row,
+    ) -> None:
+        registry = create_registry(url, config.bus.prefix, home, index, registry_copies(config))
+        self.directory = Directory(registry, row)
+        self.addressing = Addressing(
+            registry, lambda: self.directory.settled and presence.settled, lambda: presence.homes, row
+        )
+        self._sessions = sessions
+        self._presence = presence
+        self._take = take
+        self._announced = asyncio.Event()
+        sessions.on_first, sessions.on_last = self.directory.enter, self.directory.leave
+
+    async def start(self, known: bool) -> None:
+        """Connect; returns once the other nodes know of this one, which they do already where it is `known`.
+
+        What the directory says of a node that they do not know they leave out.
+        """
+        self.directory.start()
+        if not known:
+            await self._announced.wait()
+
+    def admit(self, fd: int, arrival: Arrival) -> None:
+        """Take a connection in once its user is in the directory, at once where that cannot be."""
+        self.directory.admit(arrival.tenant, arrival.uid, lambda: self._let_in(fd, arrival))
+
+    def _let_in(self, fd: int, arrival: Arrival) -> None:
+        self._take(fd, arrival)
+        if not self._sessions.find(arrival.tenant, arrival.uid):  # it was refused, or went elsewhere
+            self.directory.leave(arrival.tenant, arrival.uid)
+
+    def tick(self) -> None:
+        """Count one tick of the worker."""
+        if self._presence.announced:
+            self._announced.set()
+        self.directory.tick()
+        self.addressing.tick()
+
+
+def home_of(home: int, rows: Rows, workers: int) -> int:
+    """Return what a node says of itself: its home while the directory has the users of all workers, else 0."""
+    return home if all(rows.row(index)[DIRECTORY_CURRENT] for index in range(workers)) else 0
