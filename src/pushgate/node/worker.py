@@ -238,10 +238,10 @@ class Worker:
         if self._devices is not None:
             places = plan.predecessor.places if plan.predecessor is not None else NO_PLACES
             starts.append(self._devices.start(shards, self._router.bring, plan.config.tenants, places))
-        if self._feed is not None:
-            starts.append(self._feed.start(self._produced.take))
         if self._routing is not None:
             starts.append(self._routing.start(known=plan.predecessor is not None))
+        if self._feed is not None:
+            starts.append(self._feed.start(self._produced.take))
         await asyncio.gather(*starts)
         if self._devices is not None and plan.index == 0:  # an inbox is the same for all workers
             self._devices.watch_room(plan.tenants.numbers)
