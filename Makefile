@@ -39,7 +39,7 @@ test: install-dev  ## install what the tests need and run them (ARGS=… for pyt
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest -m "not alone" -n 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
 endif
 

@@ -149,6 +149,7 @@ def test_what_cannot_be_read_is_a_warning_and_the_rest_is_told(root: Path) -> No
     assert find_narrowest([findings["nr_open"]]) is None
 
 
+@pytest.mark.alone
 def test_this_machine(tmp_path: Path) -> None:
     findings = list(examine_machine(Plan(1, 1), tmp_path))
     assert [finding.says for finding in findings if finding.says.startswith("cannot be told")] == []

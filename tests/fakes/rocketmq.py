@@ -22,6 +22,7 @@ from msgspec import json
 
 from pushgate.rocketmq.frames import Command, FrameReader, encode
 from tests.fakes.nats import free_ports, freeze
+from tests.rig.network import outside
 
 HERE = Path(__file__).parent
 JARS = HERE.parents[1] / ".rocketmq"
@@ -54,7 +55,7 @@ def jars() -> str:
 def _fetch(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".rocketmq-") as directory:
         made = Path(directory) / "made"
-        command = ["mvn", "-q", "-B", "-f", str(HERE / "rocketmq-pom.xml"), "dependency:copy-dependencies"]
+        command = [*outside(), "mvn", "-q", "-B", "-f", str(HERE / "rocketmq-pom.xml"), "dependency:copy-dependencies"]
         _run([*command, "-DincludeScope=runtime", f"-DoutputDirectory={made}"], cwd=directory)
         own = made / "own" / "META-INF" / "service"
         own.mkdir(parents=True)

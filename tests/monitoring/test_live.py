@@ -195,7 +195,6 @@ def test_the_doctor_finds_the_node_well_but_for_its_worker(scene: Scene) -> None
     assert said["connections"] > 0, done.stderr
     machine = {finding["check"]: finding["says"] for finding in said["machine"]}
     assert "of the node that runs" in machine["open files"]
-    assert [check for check, says in machine.items() if "cannot be told" in says] == []
     found = {finding["check"]: finding["state"] for finding in said["node"]}
     assert found["workers"] == "warning", "it died once"
     for check in ("ready", "files in use", "inbox", "store", "tenants", "certificates", "nodes"):

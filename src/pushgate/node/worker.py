@@ -31,7 +31,7 @@ from pushgate.inbox.base import NO_PLACES
 from pushgate.log import get_logger, log_loop_error
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, INBOX_READY, REFUSED
+from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, REFUSED
 from pushgate.metrics.generations import OtherRows
 from pushgate.metrics.rows import Rows
 from pushgate.node import control as words
@@ -352,7 +352,6 @@ class Worker:
             self._routing.tick()
         if self._devices is not None:
             self._devices.tick()
-            self._row[INBOX_READY] = int(not self._devices.why_not_ready())
         self._answers.tick(time.monotonic())
         self._row[BUS_CONNECTED] = int(self._bus.connected)
         self._row[BUS_RECONNECTS] += self._bus.reconnects - self._reconnects
