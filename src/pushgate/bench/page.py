@@ -5,11 +5,12 @@ from html import escape
 
 from pushgate.bench.options import Plot, Result
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 240, 64, 32, 12
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 640, 248, 64, 40, 12
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif }
 body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 }
+td table { margin: 0 }
 th, td { border-bottom: 1px solid #8884; padding: .25rem .75rem; text-align: left; vertical-align: top }
 th { font-weight: 600 }
 .bad { color: #c22 }
@@ -62,9 +63,9 @@ def _draw(plot: Plot) -> str:
     for part in range(5):
         value = first + span * part / 4
         x, _ = place(value, 0)
-        grid.append(f'<text x="{x}" y="{_HEIGHT - 14}" text-anchor="middle">{value:,.4g}</text>')
+        grid.append(f'<text x="{x}" y="{_HEIGHT - 20}" text-anchor="middle">{value:,.4g}</text>')
     unit = f"{plot.y} by {plot.x}" if plot.y else plot.x
-    grid.append(f'<text x="{_WIDTH - 16}" y="{_HEIGHT}" text-anchor="end">{escape(unit)}</text>')
+    grid.append(f'<text x="{_WIDTH - 16}" y="{_HEIGHT - 4}" text-anchor="end">{escape(unit)}</text>')
     label = escape(f"{plot.title}: {unit}")
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" role="img" aria-label="{label}">'
