@@ -40,7 +40,7 @@ def build_site(config: Path, into: Path) -> "subprocess.CompletedProcess[str]":
         reason = "mkdocs is not here (make docs installs it)"
         assert os.environ.get("CI") != "true", reason
         pytest.skip(reason)
-    command = [sys.executable, "-m", "mkdocs", "build", "--config-file", config, "--site-dir", into]
+    command = [sys.executable, "-m", "mkdocs", "build", "--config-file", str(config), "--site-dir", str(into)]
     environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     return subprocess.run(command, check=False, env=environ, capture_output=True, text=True, timeout=60)
 

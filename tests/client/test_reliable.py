@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pushgate.client.answers import DeviceReceipt, Reached
 from pushgate.client.listener import Listener
 from pushgate.client.place import read_place
-from pushgate.client.pusher import DeviceReceipt, Pusher, Reached
+from pushgate.client.pusher import AsyncPusher
 from tests.rig.node import RunningNode
 
 
@@ -55,7 +56,7 @@ async def test_a_program_that_is_started_again_goes_on_where_it_was(node: Runnin
 
 
 async def test_receipts_of_devices_that_come_go_and_lag(node: RunningNode) -> None:
-    async with Pusher(node.api, node.key) as pusher:
+    async with AsyncPusher(node.api, node.key) as pusher:
         pushed = await pusher.push("x", users=["berta", "nobody"], qos="reliable", id="of two")
         assert isinstance(pushed.offset, int)
         receipt = await pusher.receipt("of two", pushed.offset, user="berta")
@@ -102,7 +103,7 @@ def test_the_commands_together(node: RunningNode, tmp_path: Path) -> None:
 
 
 async def test_everyone_is_counted_on_all_workers(node: RunningNode) -> None:
-    async with Pusher(node.api, node.key) as pusher, AsyncExitStack() as stack, asyncio.timeout(20):
+    async with AsyncPusher(node.api, node.key) as pusher, AsyncExitStack() as stack, asyncio.timeout(20):
         pushed = await pusher.push("x", everyone=True, qos="reliable")
         assert isinstance(pushed.offset, int)
         for number in range(6):
