@@ -197,3 +197,18 @@ async def test_a_place_that_the_caller_keeps() -> None:
         assert await take_all(again) == ["m7"]
     assert [asked.get("cursor") for asked in inbox.asked] == ["4", "6"]
     assert [asked.get("from") for asked in inbox.asked] == ["now", None]
+
+
+async def test_a_message_whose_handling_failed_is_not_acknowledged_by_the_next_loop() -> None:
+    live = {"type": "message", "id": "live", "event": "e", "data": 1, "time": 1}
+    inbox = Inbox(
+        ([welcome(4), message(6)], None, 4000),
+        ([welcome(4), live, message(6, resent=True)], 6, 4503),
+    )
+    async with listening(inbox) as listener:
+        with pytest.raises(LookupError):
+            async with aclosing(aiter(listener)) as messages:
+                async for _ in messages:
+                    raise LookupError("the work failed")
+        assert await take_all(listener) == ["live", "m6"]
+    assert inbox.acks == [[], [6]]

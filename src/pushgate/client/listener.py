@@ -155,7 +155,7 @@ class Listener:
 
     async def _messages(self, connection: ClientConnection) -> AsyncGenerator[Message, None]:
         """Yield the messages of one connection until it is closed."""
-        self._connection, self._owed = connection, 0
+        self._connection, self._owed, self._in_hand = connection, 0, None
         try:
             while True:
                 try:
