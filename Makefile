@@ -43,7 +43,8 @@ test: install-dev $(VENV)/.docs  ## install what the tests need and run them (AR
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder || \
+	  $(BIN)/python -m pytest -m "not alone" --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest -m alone
 endif
 
