@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format docs bench million autobahn fuzz soak chaos lock clean
+.PHONY: help install install-dev run test lint format docs bench million autobahn fuzz soak chaos servers lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,10 @@ soak: install-dev  ## good and bad clients for SECONDS=600; exits 1 where a prom
 
 chaos: install-dev  ## kill and cut at random under reliable pushes for SECONDS=300 (SEED=… to repeat); exits 1 if any is lost
 	$(BIN)/python -m tests.faults $(or $(SECONDS),300) $(SEED)
+
+servers: install-dev  ## fetch what is missing, and run NATS, Redis, ZooKeeper and RocketMQ for trying out, until Ctrl-C (ARGS=redis …)
+	scripts/install-test-tools
+	PYTHONPATH=. $(BIN)/python scripts/servers $(ARGS)
 
 lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
