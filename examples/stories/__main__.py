@@ -23,10 +23,11 @@ def main() -> None:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushgate-stories-")))
         if "PUSHGATE_API" in os.environ:
-            place = [os.environ[name] for name in ("PUSHGATE_API", "PUSHGATE_KEY", "PUSHGATE_CLIENTS")]
+            names = ("PUSHGATE_API", "PUSHGATE_KEY", "PUSHGATE_CLIENTS")
+            api, key, clients = (os.environ[name] for name in names)
         else:
-            place = list(stack.enter_context(start_gateway(directory / "gateway", options.host)))
-        app = build_app(Business(*place, pace=options.pace), directory)
+            api, key, clients = stack.enter_context(start_gateway(directory / "gateway", options.host))
+        app = build_app(Business(api, key, clients, pace=options.pace), directory)
         shown = "127.0.0.1" if options.host == "0.0.0.0" else options.host  # noqa: S104
         print(f"The stories are at http://{shown}:{options.port}/", flush=True)
         uvicorn.run(app, host=options.host, port=options.port, log_level="warning")

@@ -10,14 +10,16 @@ from litestar.exceptions import HTTPException
 from litestar.static_files import create_static_files_router
 
 from examples.stories.business import Business
+from examples.stories.comments.story import comments_routes
+from examples.stories.contract.story import contract_routes
 from examples.stories.filters.story import filters_routes
 from examples.stories.liveness.story import liveness_routes
 from examples.stories.realname.story import realname_routes
 from examples.stories.visitors import know_visitor, make_cookie, uid_of
-from pushgate.client.errors import PushgateError
+from pushgate.errors import PushgateError
 
 HERE = Path(__file__).parent
-STORIES = ("filters", "realname", "liveness")
+STORIES = ("filters", "realname", "liveness", "comments", "contract")
 
 
 def build_app(business: Business, directory: Path) -> Litestar:
@@ -43,6 +45,8 @@ def build_app(business: Business, directory: Path) -> Litestar:
             *filters_routes(business, directory),
             *realname_routes(business),
             *liveness_routes(business),
+            *comments_routes(business),
+            *contract_routes(business),
             *pages,
             create_static_files_router("/", [HERE / "shared"], html_mode=True),
         ],

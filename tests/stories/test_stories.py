@@ -89,3 +89,66 @@ async def test_a_result_waits_for_a_page_that_went_away(stories: Stories) -> Non
     page = await stories.open(profile, "/liveness")
     await expect(page.locator("#results .pill")).to_have_text(["Alive", "A photograph"])
     await picture(page, "liveness")
+
+
+async def test_a_busy_stream_is_shown_in_few_lines_and_what_was_missed_is_counted(stories: Stories) -> None:
+    page = await stories.open(await stories.profile(), "/comments")
+    await page.get_by_label("Your comment").fill("first")
+    await page.get_by_role("button", name="Say").click()
+    await expect(page.locator("#comments li")).to_have_count(1)
+    await page.get_by_role("button", name="Let the audience talk").click()
+    await expect(page.locator("#comments li")).to_have_count(40)
+    stories.node.stop()
+    stories.node.start()
+    await expect(page.locator("#state")).to_have_text("Connected")
+    await page.get_by_label("Your comment").fill("<b>last</b>")
+    await page.get_by_role("button", name="Say").click()
+    await expect(page.get_by_text("<b>last</b>")).to_be_attached()
+    await page.wait_for_function("document.querySelector('#missed').textContent !== '0'")
+    await picture(page, "comments")
+    assert await page.locator("#comments li").count() <= 40
+
+
+async def test_two_parties_sign_and_each_sees_what_the_other_does(stories: Stories) -> None:
+    clerk = await stories.open(await stories.profile(), "/contract", connected=False)
+    await clerk.get_by_role("button", name="Draw it up").click()
+    links = [await link.get_attribute("href") for link in await clerk.locator("#links a").all()]
+    await picture(clerk, "contract-terms")
+    assert len(links) == 2
+    ada = await stories.open(await stories.profile(), links[0] or "")
+    states = ada.locator("#parties .pill")
+    await expect(states).to_have_text(["Reading", "Has not opened it"])
+    profile = await stories.profile()
+    charles = await stories.open(profile, links[1] or "")
+    await expect(states).to_have_text(["Reading", "Reading"])
+
+    await charles.close()
+    await ada.get_by_role("button", name="Write my name").click()
+    await ada.get_by_role("button", name="Sign", exact=True).click()
+    await expect(states).to_have_text(["Signed", "Reading"])
+    stories.node.stop()
+    stories.node.start()
+    charles = await stories.open(profile, links[1] or "")
+    box = await charles.locator("#pad").bounding_box()
+    assert box
+    await charles.mouse.move(box["x"] + 60, box["y"] + 120)
+    await charles.mouse.down()
+    for step in range(12):
+        await charles.mouse.move(box["x"] + 80 + step * 25, box["y"] + 60 + 60 * (step % 2))
+    await charles.mouse.up()
+    await charles.get_by_role("button", name="Sign", exact=True).click()
+    for page in (ada, charles):
+        await expect(page.locator("#parties .pill")).to_have_text(["Signed", "Signed"])
+    await picture(ada, "contract")
+
+
+async def test_the_first_page_leads_to_all_stories(stories: Stories) -> None:
+    page = await stories.open(await stories.profile(), "/", connected=False)
+    links = await page.locator(".stories a").evaluate_all("all => all.map(e => e.pathname)")
+    assert links == ["/filters", "/realname", "/liveness", "/comments", "/contract"]
+    await picture(page, "first")
+    for path in links:
+        await page.goto(stories.url + path)
+        await expect(page.locator("h1")).to_be_visible()
+        await page.set_viewport_size({"width": 340, "height": 700})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 340, path

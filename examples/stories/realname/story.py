@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 import segno
 from litestar import Request, post
@@ -56,7 +57,7 @@ def realname_routes(business: Business) -> list[ControllerRouterHandler]:
         return {"step": step}
 
     @post("/api/realname")
-    async def begin(request: Request[str, str, object], visitor: str) -> dict[str, str]:
+    async def begin(request: Request[Any, Any, Any], visitor: str) -> dict[str, str]:
         """Return a new check, and its code as a picture and as an address."""
         for code in [code for code, check in checks.items() if check.ends < monotonic() or check.user == visitor]:
             del checks[code]
