@@ -50,6 +50,7 @@ func push(body map[string]any) (status int, retryAfter time.Duration, answer str
 // pushReliably pushes until it is stored, for 90 s. Repeating is safe for two minutes, because of the push's id.
 func pushReliably(body map[string]any) (string, error) {
 	until := time.Now().Add(90 * time.Second)
+	random := rand.New(rand.NewSource(time.Now().UnixNano()))
 	for wait := 500 * time.Millisecond; ; wait *= 2 {
 		status, retryAfter, answer, err := push(body)
 		switch {
@@ -58,7 +59,7 @@ func pushReliably(body map[string]any) (string, error) {
 		case err == nil && status != http.StatusTooManyRequests && status < 500:
 			return "", errors.New(answer)
 		} // else it may be stored or not: again
-		pause := retryAfter + time.Duration(rand.Int63n(int64(wait)))
+		pause := retryAfter + time.Duration(random.Int63n(int64(wait)))
 		if time.Now().Add(pause).After(until) {
 			return "", errors.New("the gateway did not take the push in time")
 		}

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +22,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8010)
     parser.add_argument("--pace", type=float, default=1.0, help="how slowly background work is shown; 0.1 is quick")
     options = parser.parse_args()
+    # What was started is to be stopped again, also when this is ended by SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushgate-stories-")))
         if "PUSHGATE_API" in os.environ:
@@ -33,4 +37,7 @@ def main() -> None:
         uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
 
 
-main()
+try:
+    main()
+except RuntimeError as error:
+    sys.exit(str(error))

@@ -15,7 +15,11 @@ API = "http://127.0.0.1:8001"
 
 @contextmanager
 def start_gateway(data_dir: Path, host: str) -> Iterator[tuple[str, str, str]]:
-    """Run a gateway; yields its API, an API key, and where clients connect. Raises RuntimeError when it ends early."""
+    """Run a gateway; yields its API, an API key, and where clients connect. Raises RuntimeError when it cannot."""
+    if _is_ready():
+        raise RuntimeError(
+            f"there is a gateway at {API} already: stop it, or name it by PUSHGATE_API, _KEY and _CLIENTS"
+        )
     command = [sys.executable, "-m", "pushgate", "run", "--data-dir", str(data_dir), "--host", host, "--no-demo"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as gateway:  # noqa: S603
         try:

@@ -52,8 +52,12 @@ def realname_routes(business: Business) -> list[ControllerRouterHandler]:
     async def tell(check: Check, step: str) -> dict[str, str]:
         """Push a step to the desktop; the phone's answer comes when that is stored."""
         data = {"check": check.id, "step": step, "name": check.name, "number": mask_number(check.number)}
-        await business.push(check.user, "step", data, id=f"{check.id}-{step}", ttl=int(_GOOD_FOR))
-        check.step = step
+        before, check.step = check.step, step  # now, for the same to be refused while this is pushed
+        try:
+            await business.push(check.user, "step", data, id=f"{check.id}-{step}", ttl=int(_GOOD_FOR))
+        except Exception:
+            check.step = before
+            raise
         return {"step": step}
 
     @post("/api/realname")
