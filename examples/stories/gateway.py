@@ -20,7 +20,8 @@ def start_gateway(data_dir: Path, host: str) -> Iterator[tuple[str, str, str]]:
         raise RuntimeError(
             f"there is a gateway at {API} already: stop it, or name it by PUSHGATE_API, _KEY and _CLIENTS"
         )
-    command = [sys.executable, "-m", "pushgate", "run", "--data-dir", str(data_dir), "--host", host, "--no-demo"]
+    command = [sys.executable, "-m", "pushgate", "run", "--data-dir", str(data_dir), "--host", host]
+    command += ["--no-demo", "--log-level", "warning"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as gateway:  # noqa: S603
         try:
             while not _is_ready():

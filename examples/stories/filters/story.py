@@ -14,7 +14,7 @@ from PIL import Image
 from examples.stories.business import Business
 from examples.stories.filters.filters import FILTERS, open_picture, write_version
 
-_PAUSE = 0.5  # seconds between versions, for a visitor to see them come; times the pace
+_PAUSE = 1.0  # seconds between versions, for a visitor to see them come; times the pace
 
 
 def filters_routes(business: Business, directory: Path) -> list[ControllerRouterHandler]:

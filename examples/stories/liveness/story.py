@@ -12,7 +12,7 @@ from PIL import Image
 from examples.stories.business import Business
 from examples.stories.liveness.motion import FRAMES, THRESHOLD, measure_motion, read_frame
 
-_QUEUE = 20.0  # seconds that an examiner who is busy lets one wait; times the pace
+_QUEUE = 30.0  # seconds that an examiner who is busy lets one wait; times the pace
 _DAY = 86400
 
 
