@@ -2,14 +2,11 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine
 from typing import Any
 
-import httpx
-
 from pushgate.client.errors import ApiProblem, Unreachable
-from pushgate.client.pusher import Pusher
+from pushgate.client.pusher import AsyncPusher
 
 _PATIENCE = 90  # seconds: within the two minutes in which an id is known
 
@@ -20,40 +17,27 @@ class Business:
     def __init__(self, api: str, key: str, clients: str, pace: float = 1.0) -> None:
         self.clients = clients
         self.pace = pace
-        self._pusher = Pusher(api, key)
-        self._http = httpx.AsyncClient(base_url=api, headers={"Authorization": f"Bearer {key}"}, timeout=10)
+        self._patient = AsyncPusher(api, key, patience=_PATIENCE)
+        self._hasty = AsyncPusher(api, key, patience=0)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def token(self, user: str) -> str:
-        """Return a token for a page of a user. Raises what Pusher does."""
-        return await self._pusher.token(user, ttl=3600)
+        """Return a token for a page of a user. Raises what AsyncPusher does: the page asks again."""
+        return await self._hasty.token(user, ttl=3600)
 
     async def push(self, user: str, event: str, data: dict[str, Any], *, id: str, ttl: int = 3600) -> None:
-        """Push reliably, again with the same `id` until it is stored. Raises TimeoutError after 90 s, or ApiProblem."""
-        async with asyncio.timeout(_PATIENCE):
-            wait = 0.5
-            while True:
-                pause = random.uniform(0, wait)  # noqa: S311
-                try:
-                    await self._pusher.push(data, user=user, event=event, qos="reliable", ttl=ttl, id=id)
-                    return
-                except Unreachable:
-                    pass  # it may be stored or not
-                except ApiProblem as problem:
-                    if problem.status != 429 and problem.status < 500:
-                        raise
-                    pause += problem.retry_after
-                await asyncio.sleep(pause)
-                wait = min(wait * 2, 8)
+        """Push reliably, again with the same `id` until it is stored, for 90 s. Raises what AsyncPusher does then."""
+        await self._patient.push(data, user=user, event=event, qos="reliable", ttl=ttl, id=id)
 
-    async def push_live(self, pushes: list[dict[str, Any]]) -> None:
-        """Push live, once: what is not taken now is worth nothing later."""
+    async def push_live(self, event: str, data: list[dict[str, Any]]) -> None:
+        """Push live to everyone, once: what is not taken now is worth nothing later."""
         try:
-            answer = await self._http.post("/v1/push/batch", json={"pushes": pushes})
-        except httpx.TransportError:
-            return
-        if answer.status_code not in (200, 429, 503):
-            answer.raise_for_status()
+            await self._hasty.batch([{"everyone": True, "event": event, "data": each} for each in data])
+        except Unreachable:
+            pass
+        except ApiProblem as problem:
+            if problem.status != 429 and problem.status < 500:
+                raise
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something in the background; what goes wrong is logged."""
@@ -65,8 +49,8 @@ class Business:
         """Stop all work."""
         for task in self._tasks:
             task.cancel()
-        await self._pusher.close()
-        await self._http.aclose()
+        await self._patient.close()
+        await self._hasty.close()
 
     def _end(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)

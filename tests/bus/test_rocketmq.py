@@ -1,6 +1,7 @@
 """What only RocketMQ has: name servers, several brokers, a store that may be wiped, ACL and TLS, topics."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -89,32 +90,33 @@ async def test_a_payload_over_the_limit_is_told_before_any_of_its_group_goes_out
 async def test_a_broker_that_dies_is_left_for_another_and_taken_up_again(cluster: Cluster) -> None:
     bus, other = RocketMqBus(cluster.url, "failover"), RocketMqBus(cluster.url, "failover")
     confirmed: list[bytes] = []
+    numbers = itertools.count()
 
-    async def publish(number: int) -> None:
-        try:
-            await bus.publish([Parcel(None if number % 3 else 7, b"%d" % number)])
-            confirmed.append(b"%d" % number)
-        except BusUnavailable:
-            pass
+    async def publish(count: int) -> None:
+        enough = len(confirmed) + count
+        while len(confirmed) < enough:
+            number = next(numbers)
+            try:
+                await bus.publish([Parcel(None if number % 3 else 7, b"%d" % number)])
+                confirmed.append(b"%d" % number)
+            except BusUnavailable:
+                await asyncio.sleep(0.01)
 
     async with running(bus, [7]) as subscriber, running(other, [7]) as second:
-        for number in range(100):
-            await publish(number)
+        await publish(100)
         for broker in cluster.brokers:  # it is on one of them, and on the other after that
             broker.kill()
-            await until(lambda: not whole(bus) and bus.connected, 2)
-            for number in range(len(confirmed) + 1000, len(confirmed) + 1100):
-                await publish(number)
+            await until(lambda: not whole(bus) and bus.connected, 5)
+            await publish(100)
             await asyncio.to_thread(broker.start)
-            await until(lambda: whole(bus) and whole(other), 5)
+            await until(lambda: whole(bus) and whole(other))
         await bus.publish([])
         await other.publish([])
         for each in (subscriber, second):
-            numbers = [int(payload) for payload in each.received]
-            assert len(set(numbers)) == len(numbers), "nothing arrives twice"
+            received = [int(payload) for payload in each.received]
+            assert len(set(received)) == len(received), "nothing arrives twice"
             assert each.gaps or set(confirmed) <= set(each.received), "what is missing is told"
-            assert numbers == sorted(numbers), "what is late is left out"
-        assert len(confirmed) >= 280
+            assert received == sorted(received), "what is late is left out"
 
 
 async def test_name_servers_may_die_once_the_brokers_are_known(cluster: Cluster) -> None:
@@ -124,11 +126,11 @@ async def test_name_servers_may_die_once_the_brokers_are_known(cluster: Cluster)
             server.kill()
         await bus.publish([Parcel(1, b"without any")])
         cluster.brokers[0].kill()
-        await until(lambda: bus.connected, 2)
+        await until(lambda: not whole(bus) and bus.connected, 5)
         await bus.publish([Parcel(1, b"without any and one broker less")])
         await subscriber.has(2)
         await asyncio.to_thread(cluster.restore)
-        await until(lambda: whole(bus), 5)
+        await until(lambda: whole(bus))
     cluster.name_servers[0].kill()
     async with running(RocketMqBus(cluster.url, "names")):
         pass  # the second one tells
@@ -143,9 +145,9 @@ async def test_a_wiped_store_is_a_gap_and_its_topic_made_again(cluster: Cluster)
         await subscriber.has(40)
         for broker in cluster.brokers:
             broker.wipe()
-        await until(lambda: not bus.connected and not other.connected, 2)
+        await until(lambda: not bus.connected and not other.connected, 5)
         await asyncio.to_thread(cluster.restore)
-        await until(lambda: whole(bus) and whole(other), 10)
+        await until(lambda: whole(bus) and whole(other))
         await bus.publish([Parcel(None, b"after")])
         for each in (subscriber, second):
             await until(lambda each=each: each.received[-1:] == [b"after"])  # type: ignore[misc]

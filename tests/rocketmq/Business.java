@@ -16,8 +16,8 @@ import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
- * A business system that speaks RocketMQ by Apache's client. Its input: "consume COUNT" prints so many messages of the
- * bus's topic, produced since the start; "produce COMPRESSION KEY BODY" pushes, signed with an API key of the tenant.
+ * A business system that speaks RocketMQ by Apache's client. Its input: "consume" prints the next message of the bus's
+ * topic, produced since the start; "produce COMPRESSION KEY BODY" pushes, signed with an API key of the tenant.
  */
 public class Business {
     private static final String TENANT = "default";
@@ -40,7 +40,7 @@ public class Business {
         while (input.hasNextLine()) {
             String[] words = input.nextLine().split(" ", 4);
             if (words[0].equals("consume")) {
-                consume(consumer, offsets, Integer.parseInt(words[1]));
+                consume(consumer, offsets);
             } else {
                 producer.setCompressType(CompressionType.of(words[1]));
                 produce(producer, pushesTopic, words[2], words[3]);
@@ -51,17 +51,15 @@ public class Business {
         System.exit(0);
     }
 
-    private static void consume(DefaultMQPullConsumer consumer, Map<MessageQueue, Long> offsets, int count)
-        throws Exception {
-        while (count > 0) {
+    private static void consume(DefaultMQPullConsumer consumer, Map<MessageQueue, Long> offsets) throws Exception {
+        while (true) {
             for (MessageQueue queue : offsets.keySet()) {
-                PullResult result = consumer.pull(queue, "*", offsets.get(queue), 32);
+                PullResult result = consumer.pull(queue, "*", offsets.get(queue), 1);
                 offsets.put(queue, result.getNextBeginOffset());
                 if (result.getPullStatus() == PullStatus.FOUND) {
-                    for (MessageExt message : result.getMsgFoundList()) {
-                        say(message.getTags() + " " + HexFormat.of().formatHex(message.getBody()));
-                        count--;
-                    }
+                    MessageExt message = result.getMsgFoundList().get(0);
+                    say("consumed " + message.getTags() + " " + HexFormat.of().formatHex(message.getBody()));
+                    return;
                 }
             }
         }

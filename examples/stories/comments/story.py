@@ -35,7 +35,7 @@ def comments_routes(business: Business) -> list[ControllerRouterHandler]:
             for begin in range(0, len(comments), _MOST_A_CALL):
                 part = comments[begin : begin + _MOST_A_CALL]
                 data = [{"number": next(numbers), "name": name, "text": text} for name, text in part]
-                await business.push_live([{"everyone": True, "event": "comment", "data": each} for each in data])
+                await business.push_live("comment", data)
 
     async def entertain(seed: int) -> None:
         try:

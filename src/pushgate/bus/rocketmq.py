@@ -21,8 +21,8 @@ from pushgate.bus.base import Parcel, Receive
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.messages.shard import SHARDS
 from pushgate.rocketmq.address import parse_url
-from pushgate.rocketmq.messages import Message, decode_properties, inflate
-from pushgate.rocketmq.publisher import ORIGIN, TAG, Publisher, Turns
+from pushgate.rocketmq.messages import TAG, Message, decode_properties, inflate
+from pushgate.rocketmq.publisher import ORIGIN, Publisher, Turns
 from pushgate.rocketmq.topic import GROUP, Topic
 
 LIMIT = 4 * 1024 * 1024 - 1024

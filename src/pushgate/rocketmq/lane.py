@@ -105,7 +105,7 @@ class Lane:
         if link is None:
             return
         for puller in self._pullers:
-            await puller.passed(await puller.end_of(link))
+            await puller.passed(await puller.mark_end(link))
 
     # Inside
 

@@ -12,6 +12,9 @@ import zstandard
 MOST = 8 * 1024 * 1024
 """Bytes of the largest body that is inflated: a small message must not become the memory of the machine."""
 
+TAG = "TAGS"
+"""The property that consumers choose by."""
+
 _SENT = Layout(">IIIII")  # size, magic, CRC, flag, size of the body; the broker fills in what is 0
 _SHORT = Layout(">H")
 _HEAD = Layout(">IIIIIqqIq")  # size, magic, CRC, queue, flag, offset in the queue and in the log, system's flag, born

@@ -10,7 +10,6 @@ what is older than what they have of a sender, and know that something is missin
 
 import asyncio
 import random
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,15 +17,14 @@ from os import urandom
 
 from pushgate.rocketmq.frames import Command
 from pushgate.rocketmq.lane import Lane
-from pushgate.rocketmq.link import Answer, Request, RocketLink
-from pushgate.rocketmq.messages import encode_message, encode_properties
+from pushgate.rocketmq.link import Answer, RocketLink
+from pushgate.rocketmq.messages import TAG, encode_message, encode_properties
+from pushgate.rocketmq.sending import STORED, send_request
 
-SEND_BATCH = 320
-STORED = frozenset({0, 10, 11, 12})
-"""What says that the broker has a batch; beside 0 that its disk or replica did not confirm in time."""
 BATCH = 1024 * 1024
 """Bytes of messages in one request; more only where a single message is larger."""
-ORIGIN, TAG = "ORIGIN", "TAGS"
+ORIGIN = "ORIGIN"
+"""The property that says of which sender a message is, and after how many changes."""
 
 Failure = asyncio.Future[str | None]
 """Why messages are not known to be stored; None when they are."""
@@ -108,21 +106,7 @@ class Publisher:
         while self._waiting and size + len(self._waiting[0]) <= BATCH:
             batch.append(self._waiting.popleft())
             size += len(batch[-1])
-        fields = {
-            "a": self._group,
-            "b": self._topic,
-            "c": "TBW102",
-            "d": 4,
-            "e": self._queue,
-            "f": 0,
-            "g": time.time_ns() // 1_000_000,
-            "h": 0,
-            "i": "",
-            "j": 0,
-            "k": False,
-            "m": True,
-        }
-        self._flight = self._link.ask(Request(SEND_BATCH, fields, b"".join(batch)))
+        self._flight = self._link.ask(send_request(self._topic, self._group, self._queue, b"".join(batch)))
         self._flight.add_done_callback(partial(self._land, len(batch)))
 
     def _land(self, count: int, flight: Answer) -> None:

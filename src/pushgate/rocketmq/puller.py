@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pushgate.log import get_logger
 from pushgate.rocketmq.frames import Command
 from pushgate.rocketmq.link import PATIENCE, TICK, Request, RocketLink
-from pushgate.rocketmq.messages import Message, decode_messages
+from pushgate.rocketmq.messages import TAG, Message, decode_messages, encode_message, encode_properties
+from pushgate.rocketmq.sending import STORED, send_request
 
 PULL, MAX_OFFSET, MIN_OFFSET, OFFSET_AT = 11, 30, 31, 29
 FOUND, NOTHING_NEW, RETRY, MOVED = 0, 19, 20, 21
@@ -24,6 +25,8 @@ OVERDUE = round((HELD + 5) / TICK) + PATIENCE
 MANY = 1024
 """Messages asked for in one pull. Brokers give 32 at most unless told otherwise (maxTransferCountOnMessageInMemory)."""
 SUSPEND, SUBSCRIPTION = 2, 4
+MARK = "mark"
+"""The tag of messages that only mark a place."""
 CATCHING_UP = 10
 """Looks, a tick apart, at a queue that is shorter than it was: a broker just started may not have indexed all yet."""
 
@@ -37,6 +40,7 @@ class Puller:
         self, topic: str, group: str, number: int, take: Callable[[Message], None], lost: Callable[[], None]
     ) -> None:
         self._queue = {"topic": topic, "queueId": number}
+        self._number = number
         self._group = group
         self._take = take
         self._lost = lost
@@ -65,9 +69,16 @@ class Puller:
         finally:
             self._tell(ConnectionError(link.reason))
 
-    async def end_of(self, link: RocketLink) -> int:
-        """Return the offset behind the queue's last message. Raises ConnectionError."""
-        return (await self._ask(link, MAX_OFFSET)).number("offset")
+    async def mark_end(self, link: RocketLink) -> int:
+        """Return the offset behind everything stored by now, of a message put there. Raises ConnectionError.
+
+        The broker's own word for its end lags behind what it has confirmed: it is of what it has indexed.
+        """
+        mark = encode_message(b"", encode_properties({TAG: MARK}))
+        answer = await link.ask(send_request(str(self._queue["topic"]), self._group, self._number, mark))
+        if answer is None:
+            raise ConnectionError(link.reason)
+        return answer.number("queueOffset") + 1 if answer.code in STORED else await self._end_of(link)
 
     def passed(self, offset: int) -> asyncio.Future[None]:
         """Return what is done once everything before an offset has been taken; ConnectionError when that fails."""
@@ -96,15 +107,18 @@ class Puller:
         self._next = following
         self._tell()
 
+    async def _end_of(self, link: RocketLink) -> int:
+        return (await self._ask(link, MAX_OFFSET)).number("offset")
+
     async def _resume(self, link: RocketLink) -> None:
         for _ in range(CATCHING_UP):
-            if await self.end_of(link) >= self._next:
+            if await self._end_of(link) >= self._next:
                 break
             await asyncio.sleep(TICK)
         if self._last is not None:
             intact = await self._place_of(link, self._next - 1) == self._last
         else:
-            intact = (await self._ask(link, MIN_OFFSET)).number("offset") <= self._next <= await self.end_of(link)
+            intact = (await self._ask(link, MIN_OFFSET)).number("offset") <= self._next <= await self._end_of(link)
         if not intact:
             await self._lose(link)
 
@@ -114,7 +128,7 @@ class Puller:
         self._tell()
 
     async def _go_to_end(self, link: RocketLink) -> None:
-        end = await self.end_of(link)
+        end = await self._end_of(link)
         self._last = await self._place_of(link, end - 1) if end else None
         self._next = end
 
