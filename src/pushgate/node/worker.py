@@ -20,6 +20,7 @@ from pushgate.api.server import ApiServer
 from pushgate.bus import create_bus
 from pushgate.codes import Close
 from pushgate.config import Config
+from pushgate.delivery.acknowledging import Acknowledging
 from pushgate.delivery.answers import Answers
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.questions import Questions
@@ -27,6 +28,7 @@ from pushgate.delivery.router import Router
 from pushgate.errors import PushgateError
 from pushgate.inbox.base import NO_PLACES
 from pushgate.log import get_logger, log_loop_error
+from pushgate.messages.formats import FORMATS
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 from pushgate.metrics.catalogue import BUS_CONNECTED, BUS_GAPS, BUS_RECONNECTS, DRAINING, INBOX_READY, REFUSED
@@ -51,6 +53,7 @@ from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.replacing import Replacing
 from pushgate.sessions.session import ChannelSession
+from pushgate.sessions.streams import Streams
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls
@@ -59,7 +62,6 @@ from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
 from pushgate.sockets.tls import TlsClients
 from pushgate.tenants.registry import Tenants
-from pushgate.wire.frames import encode_close
 
 BUS_PATIENCE = 5.0
 """Seconds that clients wait at the door for the bus when a worker starts."""
@@ -122,12 +124,8 @@ class Worker:
         self._sessions = SessionManager(self._poller, plan.tenants, config.clients, addresses, plan.rows, row)
         self._inbound = Inbound(self._poller, self._sessions, plan.tenants, plan.terms, config.clients, row)
         self._sessions.handler = self._inbound
+        self._sessions.streams = Streams(self._poller, self._sessions, plan.terms, row)
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
-        admission = Admission(plan.terms, addresses, plan.rows, row)
-        self._lobby = Lobby(self._poller, plan.tenants, plan.terms, admission, config.clients, row, self._deliver)
-        self._tls = TlsClients(self._poller, plan.tls.clients, patience, addresses, row, self._lobby.admit)
-        self._door = Door(self._poller, plan.terms, admission, plan.tls.clients, patience, row, self._let_in)
-        self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         directed = config.bus.routing == DIRECTORY
         self._bus = create_bus(plan.servers.bus, config.bus.prefix, plan.home if directed else None)
         url, node_row = plan.servers.inbox, plan.rows.row(plan.workers)
@@ -142,6 +140,21 @@ class Worker:
             replace,
             lambda: home_of(plan.home, plan.rows, plan.workers) if directed else 0,
         )
+        admission = Admission(plan.terms, addresses, plan.rows, row)
+        self._acknowledging = Acknowledging(self._questions, self._poller, row)
+        self._lobby = Lobby(
+            self._poller,
+            plan.tenants,
+            plan.terms,
+            admission,
+            config.clients,
+            row,
+            self._deliver,
+            self._acknowledging.take,
+        )
+        self._tls = TlsClients(self._poller, plan.tls.clients, patience, addresses, row, self._lobby.admit)
+        self._door = Door(self._poller, plan.terms, admission, plan.tls.clients, patience, row, self._let_in)
+        self._handoffs = HandOffs(plan.receiving, plan.sending, self._poller, row, self._take_over, loop.call_later)
         self._sessions.on_device = self._questions.tell_taken
         presence = self._questions.presence
         self._routing = (
@@ -308,7 +321,7 @@ class Worker:
             self._take(fd, arrival)
         elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
             self._row[REFUSED["overloaded"]] += 1
-            self._poller.turn_away(fd, arrival.greeting + encode_close(Close.OVERLOADED))
+            self._poller.turn_away(fd, arrival.greeting + FORMATS[arrival.format].close(Close.OVERLOADED))
 
     def _take_over(self, fd: int, record: bytes) -> None:
         """Take a connection from another worker's lobby."""
