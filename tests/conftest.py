@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from tests.fakes.zookeeper import RealZooKeeper
 from tests.rig.client import WsClient
+from tests.rig.events import EventStream
 from tests.rig.gateway import Gateway
 from tests.rig.network import leave_network
 
@@ -34,6 +35,7 @@ async def make_gateway() -> AsyncIterator[Callable[..., Gateway]]:
     for gateway in made:
         gateway.stop()
     await WsClient.close_all()
+    await EventStream.close_all()
 
 
 @pytest_asyncio.fixture

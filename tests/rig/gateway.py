@@ -41,6 +41,7 @@ from pushgate.sockets.tls import TlsClients
 from pushgate.tenants.registry import Tenants
 from pushgate.wire.upgrade import Headers
 from tests.rig.client import WsClient
+from tests.rig.events import EventStream
 
 SECRETS = {"default": "a" * 40, "acme": "b" * 40}
 _ids = itertools.count(1)
@@ -130,6 +131,13 @@ class Gateway:
         """Connect a user, offering a subprotocol and extensions, and take the welcome."""
         path = f"/ws?token={quote(make_token(user, tenant, **claims))}{query}"
         return await WsClient.join(self.port, path, behind=behind, protocol=protocol, offer=offer, tls=tls)
+
+    async def listen(
+        self, user: str, query: str = "", tenant: str = "default", tls: ssl.SSLContext | None = None, **claims: Any
+    ) -> EventStream:
+        """Connect a user by Server-Sent Events, and take the welcome."""
+        path = f"/sse?token={quote(make_token(user, tenant, **claims))}{query}"
+        return await EventStream.join(self.port, path, tls=tls)
 
     def push(self, *users: str, tenant: str = "default", data: Any = "hi", **fields: Any) -> str:
         """Hand a push to the router as the bus does; no users: everyone. Returns its id."""

@@ -4,6 +4,7 @@ import asyncio
 
 from pushgate.delivery.questions import Questions
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.log import get_logger
 from pushgate.messages.questions import Acknowledge, Acknowledged
 from pushgate.metrics.catalogue import LOBBY, POSTED_ACKS
 from pushgate.metrics.rows import Row
@@ -14,6 +15,8 @@ MAX_WAITING = 256
 """Acknowledgements of one worker that may wait for their answer."""
 _REFUSED = {"bad_offset": 400, "no_inbox": 409}
 _AGAIN: Headers = (("Retry-After", "1"),)
+
+_log = get_logger("delivery")
 
 Outcome = tuple[int, str, Headers]
 """A status, a line of text, and headers that belong to it."""
@@ -39,12 +42,13 @@ class Acknowledging:
         task.add_done_callback(self._waiting.discard)
 
     async def _carry(self, fd: int, said: Acknowledge, headers: Headers) -> None:
-        outcome: Outcome = 503, "the acknowledgement met a fault in the gateway", _AGAIN
         try:
             outcome = await self._ask(said)
-        finally:
-            self._row[LOBBY] -= 1
-            self._answer(fd, outcome, headers)
+        except Exception:
+            _log.exception("an acknowledgement met a fault in the gateway")
+            outcome = 503, "a fault in the gateway", _AGAIN
+        self._row[LOBBY] -= 1
+        self._answer(fd, outcome, headers)
 
     async def _ask(self, said: Acknowledge) -> Outcome:
         try:
