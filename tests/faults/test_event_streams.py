@@ -114,13 +114,15 @@ async def test_a_live_upgrade_keeps_streams(make_node: MakeNode) -> None:
     streams = {user: await join(node, user) for user in users}
     await push(node, "user0", "before")
     before = await streams["user0"].receive()
+    assert await ack(node, "user0", streams["user0"], before["offset"]) == 204
     said = await asyncio.to_thread(node.upgrade)
     assert said.returncode == 0, said.stderr + node.log()
     assert node.metrics()["event_streams"] == len(users)
     for user, stream in streams.items():
         await push(node, user, user)
-        assert (await stream.receive())["data"] == user
-    assert await ack(node, "user0", streams["user0"], before["offset"]) == 204
+        message = await stream.receive()
+        assert message["data"] == user
+        assert await ack(node, user, stream, message["offset"]) == 204
     for stream in streams.values():
         await stream.beat()
         await stream.close()
@@ -192,10 +194,10 @@ async def test_a_node_that_does_not_answer_is_waited_for_and_named(nodes: Pair) 
 
 async def test_a_device_that_listens_to_another_node_leaves_the_one_before(nodes: Pair) -> None:
     a, b = nodes
-    old = await join(a, "alice")
+    old = await join(a, "erin")
     began = time.time()
     await asyncio.to_thread(wait_until, lambda: time.time() - began >= SETTLED + 1, "it is old")
-    new = await join(b, "alice")
+    new = await join(b, "erin")
     assert (await old.receive_end())[0] == 4502
-    await push(a, "alice", "here")
+    await push(a, "erin", "here")
     assert (await new.receive())["data"] == "here"

@@ -183,13 +183,13 @@ class EventStream:
         return said["code"], said["reason"]
 
     async def beat(self) -> int:
-        """Wait for one more comment; returns how many came until then. Nothing else may come."""
+        """Wait for one more comment; returns how many came until then."""
         before = self.parser.comments
         async with asyncio.timeout(self.patience):
             while self.parser.comments == before:
                 data = await self.reader.read(65536)
                 assert data, "the stream has ended"
-                assert self.parser.feed(data) == []
+                self._events += self.parser.feed(data)
         return self.parser.comments
 
     async def close(self) -> None:
