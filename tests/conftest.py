@@ -9,6 +9,7 @@ from hypothesis import settings
 from tests.fakes.rocketmq import RealRocketMq
 from tests.fakes.zookeeper import RealZooKeeper
 from tests.rig.client import WsClient
+from tests.rig.events import EventStream
 from tests.rig.gateway import Gateway
 from tests.rig.network import leave_network
 
@@ -35,6 +36,7 @@ async def make_gateway() -> AsyncIterator[Callable[..., Gateway]]:
     for gateway in made:
         gateway.stop()
     await WsClient.close_all()
+    await EventStream.close_all()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from pushgate.delivery.presence import EVERY, FORGOTTEN, SETTLED
 from pushgate.delivery.questions import STUCK, Questions
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.messages.questions import (
+    Acknowledge,
+    Acknowledged,
     Answer,
     Ask,
     Closed,
@@ -49,6 +51,7 @@ class Worker:
         self.row = Rows(1).row(0)
         self.asked: list[Question] = []
         self.error: Exception | None = None
+        self.holders: set[str] = set()
         self.home = 0
         self.questions = Questions(node, index, self.bus, self.reply, self.row, home=lambda: self.home)
         self.bus.receive = self.questions.hear
@@ -64,6 +67,8 @@ class Worker:
                 return Closed(1)
             case Reach():
                 return Reached(WORKERS, 10, 1 if self.name.endswith("0") else 3)
+            case Acknowledge():
+                return Acknowledged(self.name in self.holders)
             case Count():
                 return Counted(self.name, WORKERS, True, 1, 1, 1, 1, 0.0, 0.0)
 

@@ -1,5 +1,6 @@
 """Clients through nginx and HAProxy, with the very files of `deploy/`, to two real nodes."""
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 from tests.deploy.balancer import Front, running_front
 from tests.rig.client import WsClient
+from tests.rig.events import Parser
 from tests.rig.node import RunningNode, wait_until
 
 VISITOR = "127.0.0.9"
@@ -77,6 +79,21 @@ async def test_pushes_reach_clients_behind_it_and_theirs_reach_the_node(front: F
     for node in nodes:
         node.push("carol", "x" * 60_000)
     assert (await client.receive())["data"] == "x" * 60_000
+
+
+async def test_events_come_through_at_once_and_acknowledgements_get_there(front: Front) -> None:
+    nodes, balancer = front
+    base, token = f"http://127.0.0.1:{balancer.port}", nodes[0].token("erin")
+    parser = Parser()
+    async with httpx.AsyncClient(timeout=10) as http, http.stream("GET", f"{base}/sse?token={token}") as stream:
+        events = (event async for data in stream.aiter_raw() for event in parser.feed(data))
+        welcome = json.loads((await anext(events)).data)
+        for node in nodes:
+            node.push("erin", "x" * 1000)
+        assert json.loads((await anext(events)).data)["data"] == "x" * 1000
+        said = json.dumps({"session": welcome["session"], "offset": 1})
+        answers = [await http.post(f"{base}/ack?token={token}", content=said) for _ in range(4)]
+        assert {answer.status_code for answer in answers} <= {404, 409}, "these nodes do not know of each other"
 
 
 async def test_the_node_with_fewer_connections_gets_the_next(front: Front) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from tests.rig.client import WsClient
+from tests.rig.events import EventStream
 from tests.rig.node import RunningNode
 
 
@@ -20,6 +21,7 @@ async def make_node(tmp_path: Path) -> AsyncIterator[Callable[..., RunningNode]]
 
     yield make
     await WsClient.close_all()
+    await EventStream.close_all()
     for node in made:
         try:
             node.stop()

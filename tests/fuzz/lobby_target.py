@@ -7,6 +7,7 @@ from unittest.mock import patch
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig, LimitsConfig
 from pushgate.errors import TokenRefused
+from pushgate.messages.questions import Acknowledge
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Rows
 from pushgate.sessions import lobby
@@ -75,14 +76,23 @@ def guests(data: bytes) -> None:
     assert _visit([data[index : index + 1] for index in range(len(data))]) == whole
 
 
-def _visit(pieces: Iterable[bytes]) -> tuple[Arrival | None, bytes, bool]:
-    """Return who was let in, what was answered, and whether that was the end."""
-    poller, arrived = _Poller(), list[Arrival]()
+def _visit(pieces: Iterable[bytes]) -> tuple[Arrival | Acknowledge | None, bytes, bool]:
+    """Return who was let in, or what was acknowledged, what was answered, and whether that was the end."""
+    poller, arrived, acknowledged = _Poller(), list[Arrival](), list[Acknowledge]()
     config, rows = ClientsConfig(), Rows(1)
     row, terms = rows.row(0), Terms(config, LimitsConfig())
     admission = Admission(terms, _counts, rows, row)
     known = cast(Any, _Tenants())
-    room = Lobby(cast(Any, poller), known, terms, admission, config, row, lambda _, arrival: arrived.append(arrival))
+    room = Lobby(
+        cast(Any, poller),
+        known,
+        terms,
+        admission,
+        config,
+        row,
+        lambda _, arrival: arrived.append(arrival),
+        lambda _, said, headers: acknowledged.append(said),
+    )
     _counts.enter(CLIENT)  # as the door does
     room.admit(FD, CLIENT)
     surplus = b""
@@ -90,14 +100,16 @@ def _visit(pieces: Iterable[bytes]) -> tuple[Arrival | None, bytes, bool]:
         for piece in pieces:
             if arrived:
                 surplus += piece
-            elif piece and not poller.ended:
+            elif piece and not acknowledged and not poller.ended:
                 poller.piece = piece
                 room.readable(FD)
     assert row[REFUSED["fault"]] == 0
-    assert row[LOBBY] == (not arrived and not poller.ended)
+    assert row[LOBBY] == (not arrived and not acknowledged and not poller.ended)
+    if acknowledged:
+        return acknowledged[0], poller.written, poller.ended
     if not arrived:
         # What is wrong with a request may show in another place first, so statuses are not compared.
-        upgraded = poller.written.startswith(b"HTTP/1.1 101 ")
+        upgraded = poller.written.startswith((b"HTTP/1.1 101 ", b"HTTP/1.1 200 "))
         return None, poller.written if upgraded else poller.written[:9], poller.ended
     arrival = decode_arrival(encode_arrival(arrived[0]))
     arrival.surplus += surplus
@@ -108,6 +120,7 @@ _HEAD = (
     b"GET /ws%b HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n%b\r\n"
 )
+_ACK = b'{"session":"00f100f100f100f1","offset":47}'
 _CONNECT = b'{"type":"connect","token":"good","device":"d"}'
 
 TARGETS: dict[Callable[[bytes], None], tuple[bytes, ...]] = {
@@ -121,5 +134,9 @@ TARGETS: dict[Callable[[bytes], None], tuple[bytes, ...]] = {
         _HEAD % (b"", b"") + b"\x81\xfe\x00\xc9\x00\x00\x00\x00" + b" " * 201,
         _HEAD % (b"", b"") + b"\x88\x82\x00\x00\x00\x00\x03\xe8",
         b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"GET /sse?token=good&device=d HTTP/1.1\r\nHost: h\r\nOrigin: http://p\r\nLast-Event-ID: 47\r\n\r\n",
+        b"GET /sse?token=bad HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"OPTIONS /ack HTTP/1.1\r\nHost: h\r\nOrigin: http://p\r\n\r\n",
+        b"POST /ack?token=good HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b" % (len(_ACK), _ACK),
     ),
 }

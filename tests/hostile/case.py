@@ -1,5 +1,6 @@
 """What a hostile case is: the bytes, in pieces, and what has to come of them, exactly."""
 
+import json
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -105,7 +106,24 @@ class Vanishes:
         return f"expected the end after {self.statuses}, got {got}" if wrong else ""
 
 
-Outcome = Answers | Closes | Lives | LivesOrTooFast | Vanishes
+@dataclass(frozen=True)
+class Streams:
+    """A stream of events that is closed with this code; 0: it was welcomed, and ended without a word."""
+
+    code: int
+    probed = False
+
+    def missed_by(self, got: Received) -> str:
+        """Return what is not as it should be; "" when all is."""
+        ends = [json.loads(event.data)["code"] for event in got.events if event.type == "close"]
+        welcomed = bool(got.events) and '"welcome"' in got.events[0].data
+        expected = [self.code] if self.code else []
+        if got.statuses != (200,) or ends != expected or not (welcomed or self.code):
+            return f"expected a stream that ends with {self.code}, got {got}"
+        return "" if got.ended and not got.leftover else f"not ended behind its last event: {got.leftover!r}"
+
+
+Outcome = Answers | Streams | Closes | Lives | LivesOrTooFast | Vanishes
 
 
 class Case(NamedTuple):
@@ -119,6 +137,11 @@ class Case(NamedTuple):
 def answers(*statuses: int, stays: bool = False) -> Answers:
     """Return the outcome of these statuses."""
     return Answers(statuses, stays)
+
+
+def streams(code: int) -> Streams:
+    """Return the outcome of a stream that ends with this code."""
+    return Streams(code)
 
 
 def closes(*codes: int, errors: tuple[str, ...] = ()) -> Closes:

@@ -48,6 +48,11 @@ def token(user: str = "") -> str:
     return forge({"sub": user or f"visitor-{next(_users)}", "exp": int(time()) + 3600}, sign)
 
 
+def forge_expired() -> str:
+    """Return a token whose time is over."""
+    return forge({"sub": "late", "exp": int(time()) - 3600}, sign)
+
+
 def configuration() -> str:
     """Return the node's pushgate.toml: `default` with a key of every kind, and `evil`."""
 

@@ -1,4 +1,4 @@
-"""What came back on a raw socket, taken apart: HTTP answers, and the frames behind a 101."""
+"""What came back on a raw socket, taken apart: HTTP answers, and the frames behind a 101, or the events of a stream."""
 
 import json
 import zlib
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import msgpack
+
+from tests.rig.events import Event, Parser
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MARKER = b"\x00marker\xff"
@@ -22,6 +24,7 @@ class Received:
     statuses: tuple[int, ...] = ()
     frames: list[tuple[int, bytes]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     leftover: bytes = b""
 
     @property
@@ -57,7 +60,12 @@ def take_apart(raw: bytes, ended: bool) -> Received:
         if status == 101:
             _read_frames(got, head, rest)
             return got
-        raw = rest if status < 200 else rest[_length_of(head) :]
+        if b"text/event-stream" in head:
+            parser = Parser()
+            got.events = parser.feed(rest)
+            got.leftover = b"" if parser.idle else rest
+            return got
+        raw = rest if status in (100, 204) else rest[_length_of(head) :]
     got.leftover = raw
     return got
 

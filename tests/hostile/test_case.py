@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.hostile.case import Lives, LivesOrTooFast, Outcome, Vanishes, answers, closes
+from tests.hostile.case import Lives, LivesOrTooFast, Outcome, Vanishes, answers, closes, streams
 from tests.hostile.received import ALIVE, take_apart
 
 UP = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
@@ -10,6 +10,9 @@ WELCOME = b'\x81\x12{"type":"welcome"}'
 ERROR = b'\x81\x1e{"type":"error","code":"oops"}'
 CLOSED = b"\x88\x02\x03\xea"
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+GREETING = b'data: {"type":"welcome"}\n\n'
+LAST = b'event: close\ndata: {"code":4500}\n\n'
 BAD = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -26,6 +29,8 @@ BAD = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"
         (LivesOrTooFast(), UP + WELCOME + ALIVE, False),
         (LivesOrTooFast(), UP + WELCOME + b"\x88\x02\x11\x9a", True),
         (Vanishes(), b"", True),
+        (streams(0), STREAM + GREETING, True),
+        (streams(4500), STREAM + GREETING + LAST, True),
         (Vanishes((101,)), UP + WELCOME, True),
     ],
 )

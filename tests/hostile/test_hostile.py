@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from tests.hostile import api_bodies, api_http, api_questions, frames, http, messages, tokens
+from tests.hostile import api_bodies, api_http, api_questions, fallback, frames, http, messages, tokens
 from tests.hostile.case import Case
 from tests.hostile.known import KnownNode
 from tests.hostile.visitor import visit_all
@@ -14,7 +14,13 @@ from tests.hostile.watch import Watch
 from tests.rig.certificates import the_authority
 from tests.rig.client import WsClient
 
-CLIENT_PORT = {"http": http.CASES, "frames": frames.CASES, "messages": messages.CASES, "tokens": tokens.CASES}
+CLIENT_PORT = {
+    "http": http.CASES,
+    "fallback": fallback.CASES,
+    "frames": frames.CASES,
+    "messages": messages.CASES,
+    "tokens": tokens.CASES,
+}
 API_PORT = {"api http": api_http.CASES, "api bodies": api_bodies.CASES, "api questions": api_questions.CASES}
 BATCHES = CLIENT_PORT | API_PORT
 ROUNDS = 30

@@ -15,12 +15,13 @@ from msgspec import structs
 
 from pushgate.bus.memory import MemoryBus
 from pushgate.config import ClientsConfig, LimitsConfig, TenantConfig, TokenKeyConfig
+from pushgate.delivery.acknowledging import Acknowledging
 from pushgate.delivery.answers import Answers
 from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.questions import Questions
 from pushgate.delivery.router import Router
 from pushgate.messages.push import Push, encode_push
-from pushgate.messages.questions import Node
+from pushgate.messages.questions import Acknowledge, Node
 from pushgate.metrics.catalogue import CATALOGUE
 from pushgate.metrics.rows import Rows, tenant_slot
 from pushgate.sessions.admission import Admission
@@ -30,6 +31,7 @@ from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.streams import Streams
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Certificate, TlsPort
@@ -37,7 +39,9 @@ from pushgate.sockets.listener import Listener, open_listener
 from pushgate.sockets.poller import Poller
 from pushgate.sockets.tls import TlsClients
 from pushgate.tenants.registry import Tenants
+from pushgate.wire.upgrade import Headers
 from tests.rig.client import WsClient
+from tests.rig.events import EventStream
 
 SECRETS = {"default": "a" * 40, "acme": "b" * 40}
 _ids = itertools.count(1)
@@ -76,9 +80,12 @@ class Gateway:
         self.sessions = SessionManager(self.poller, tenants, self.config, addresses, self.rows, self.row)
         self.inbound = Inbound(self.poller, self.sessions, tenants, terms, self.config, self.row)
         self.sessions.handler = self.inbound
+        self.sessions.streams = Streams(self.poller, self.sessions, terms, self.row)
         self.heartbeat = Heartbeat(self.poller, self.sessions, self.config, self.row)
         admission = Admission(terms, addresses, self.rows, self.row)
-        self.lobby = Lobby(self.poller, tenants, terms, admission, self.config, self.row, self.deliver)
+        self.lobby = Lobby(
+            self.poller, tenants, terms, admission, self.config, self.row, self.deliver, self._acknowledge
+        )
         self.tls_port, patience = TlsPort(tls), self.config.handshake_timeout
         self.tls = TlsClients(self.poller, self.tls_port, patience, addresses, self.row, self.lobby.admit)
         self.door = Door(self.poller, terms, admission, self.tls_port, patience, self.row, self._let_in)
@@ -87,6 +94,7 @@ class Gateway:
         self.bus = MemoryBus()
         self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, has_inbox=True)
         self.questions = Questions(Node("here", 1), 0, self.bus, self.answers.reply, self.row)
+        self.acknowledging = Acknowledging(self.questions, self.poller, self.row)
         self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear)
         self.socket = open_listener(self.config.host, 0, 128)
         self.port: int = self.socket.getsockname()[1]
@@ -101,6 +109,9 @@ class Gateway:
             self.tls.admit(connection, address)
         else:
             self.lobby.admit(connection.detach(), address)
+
+    def _acknowledge(self, fd: int, said: Acknowledge, headers: Headers) -> None:
+        self.acknowledging.take(fd, said, headers)
 
     def deliver(self, fd: int, arrival: Arrival) -> None:
         arrival = decode_arrival(encode_arrival(arrival))  # as on the way to another worker
@@ -120,6 +131,13 @@ class Gateway:
         """Connect a user, offering a subprotocol and extensions, and take the welcome."""
         path = f"/ws?token={quote(make_token(user, tenant, **claims))}{query}"
         return await WsClient.join(self.port, path, behind=behind, protocol=protocol, offer=offer, tls=tls)
+
+    async def listen(
+        self, user: str, query: str = "", tenant: str = "default", tls: ssl.SSLContext | None = None, **claims: Any
+    ) -> EventStream:
+        """Connect a user by Server-Sent Events, and take the welcome."""
+        path = f"/sse?token={quote(make_token(user, tenant, **claims))}{query}"
+        return await EventStream.join(self.port, path, tls=tls)
 
     def push(self, *users: str, tenant: str = "default", data: Any = "hi", **fields: Any) -> str:
         """Hand a push to the router as the bus does; no users: everyone. Returns its id."""

@@ -11,7 +11,7 @@ from pushgate.inbox.base import Cursor, Device
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Rows
 from pushgate.sessions.anteroom import FRESH, GROUP, Anteroom, find_place
-from pushgate.sessions.arrival import Arrival
+from pushgate.sessions.arrival import STORED_EPOCH, Arrival
 from tests.fakes.inbox import FakeCursors
 
 NOW, OLD = "now", "before"
@@ -41,6 +41,11 @@ def arrival(cursor: int | None = None, epoch: str | None = None, start: Any = "o
         (arrival(), (90, OLD), 0, True),
         (arrival(start="now"), (90, OLD), 0, True),
         (arrival(50, OLD), (90, OLD), 0, True),
+        (arrival(50, STORED_EPOCH), (40, NOW), 50, False),
+        (arrival(30, STORED_EPOCH), (40, NOW), 40, False),
+        (arrival(101, STORED_EPOCH), (40, NOW), 40, True),
+        (arrival(50, STORED_EPOCH), (40, OLD), 0, True),
+        (arrival(50, STORED_EPOCH), None, 0, True),
     ],
 )
 def test_where_a_device_begins(client: Arrival, stored: tuple[int, str] | None, place: int, missed: bool) -> None:

@@ -6,7 +6,10 @@ from typing import Generic, Protocol, TypeVar
 
 from pushgate import __version__
 from pushgate.codes import Close
+from pushgate.errors import MessageError
 from pushgate.messages.questions import (
+    Acknowledge,
+    Acknowledged,
     Closed,
     Count,
     Counted,
@@ -91,6 +94,9 @@ class Holder(Protocol[S]):
     def close(self, session: S, code: Close) -> None:
         """End a session."""
 
+    def acknowledge(self, session: S, offset: int) -> object:
+        """Take an acknowledgement. Raises MessageError."""
+
 
 class Answers(Generic[S]):
     """The answers of one worker.
@@ -115,13 +121,15 @@ class Answers(Generic[S]):
         self._has_inbox = has_inbox
 
     def reply(self, question: Question) -> Reply:
-        """Return the answer to a question; `Kick` is done first."""
+        """Return the answer to a question; `Kick` and `Acknowledge` are done first."""
         match question:
             case Find():
                 found = self._sessions.find(question.tenant, question.uid)[:MAX_FOUND]
                 return Sessions([self._tell(session) for session in found])
             case Kick():
                 return Closed(self._kick(question))
+            case Acknowledge():
+                return self._acknowledge(question)
             case Count():
                 return self._count(question.tenant)
             case Reach():
@@ -141,11 +149,24 @@ class Answers(Generic[S]):
 
     def _kick(self, kick: Kick) -> int:
         closed = 0
-        for session in self._sessions.find(kick.tenant, kick.uid):
-            if kick.session is None or self._sessions.describe(session).session == kick.session:
-                self._sessions.close(session, Close.KICKED)
-                closed += 1
+        for session in self._find(kick.tenant, kick.uid, kick.session):
+            self._sessions.close(session, Close.KICKED)
+            closed += 1
         return closed
+
+    def _acknowledge(self, said: Acknowledge) -> Acknowledged:
+        for session in self._find(said.tenant, said.uid, said.session):
+            try:
+                self._sessions.acknowledge(session, said.offset)
+            except MessageError as error:
+                return Acknowledged(True, error.code, error.reason)
+            return Acknowledged(True)
+        return Acknowledged(False)
+
+    def _find(self, tenant: str, uid: str, session: str | None) -> list[S]:
+        """Return a user's sessions, or the one of this id."""
+        found = self._sessions.find(tenant, uid)
+        return [each for each in found if session is None or self._sessions.describe(each).session == session]
 
     def _count(self, tenant: str) -> Counted:
         rows, now, workers = self._rows, time.monotonic(), self._rows.count - 1

@@ -7,7 +7,6 @@ from pushgate.log import get_logger
 from pushgate.messages.client import Error
 from pushgate.messages.formats import FORMATS
 from pushgate.messages.push import Push
-from pushgate.wire.frames import encode_frame
 
 _log = get_logger("delivery")
 
@@ -98,7 +97,7 @@ class Outgoing:
     def _encode(self, number: int) -> bytes:
         chosen, push = FORMATS[number], self.push
         try:
-            return encode_frame(chosen.codec.OPCODE, chosen.codec.encode_push(push, self.offset, self.resent))
+            return chosen.frame_push(push, self.offset, self.resent)
         except (ValueError, OverflowError, RecursionError) as error:
             # The API takes nothing like it; a fan-out must outlive it all the same, and a client know what it lacks.
             _log.error("a push does not go into a format", id=push.id, format=chosen.codec.PROTOCOL, error=str(error))

@@ -18,6 +18,7 @@ from pushgate.delivery.presence import EVERY, Presence
 from pushgate.errors import BusUnavailable, Problem
 from pushgate.log import get_logger
 from pushgate.messages.questions import (
+    Acknowledged,
     Answer,
     Ask,
     Closed,
@@ -48,7 +49,7 @@ MAX_ASKED = 1000
 MAX_OUTBOX = 1000
 """Words that may wait for the bus to take those before them; beyond that they are lost, as the bus may lose any."""
 
-R = TypeVar("R", Sessions, Closed, Counted, Reached)
+R = TypeVar("R", Sessions, Closed, Counted, Reached, Acknowledged)
 
 _log = get_logger("questions")
 
@@ -82,6 +83,8 @@ class _Asked:
             devices = sum(part.devices for part in parts.values())
             reply = Reached(reply.workers, devices, sum(part.acknowledged for part in parts.values()))
         self.replies[answer.node] = reply
+        if isinstance(reply, Acknowledged) and reply.found:
+            self.complete.set()  # a session is in one place: the others have nothing to add
 
 
 class Questions:
@@ -140,6 +143,8 @@ class Questions:
     async def ask(self, question: Question, kind: type[R]) -> Gathered[R]:
         """Return what the nodes answer within DEADLINE; `kind` is the kind of reply that the question has.
 
+        Whoever has the session that an `Acknowledge` is about is the last one waited for.
+
         Raises BusUnavailable when the question may not have reached anybody, and Problem 503 for one too many.
         """
         if len(self._asked) >= MAX_ASKED:
@@ -167,7 +172,7 @@ class Questions:
         finally:
             del self._asked[number]
         replies = [(node.name, reply) for node, reply in asked.replies.items() if isinstance(reply, kind)]
-        missing = self.presence.nodes - asked.replies.keys()
+        missing = set() if asked.complete.is_set() else self.presence.nodes - asked.replies.keys()
         self._row[UNANSWERED] += len(missing)
         return Gathered(sorted(replies, key=_name), sorted(node.name for node in missing), self._node not in missing)
 

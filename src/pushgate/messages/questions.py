@@ -42,6 +42,15 @@ class Reach(Struct, tag="reach", frozen=True):
     offset: int
 
 
+class Acknowledge(Struct, tag="acknowledge", frozen=True):
+    """Everything up to an offset is handled by the device on this session. Asked of the owners of the user's shard."""
+
+    tenant: str
+    uid: str
+    session: str
+    offset: int
+
+
 class Found(Struct, array_like=True, frozen=True):
     """One session; `since` in seconds since 1970. `sent` and `acknowledged` are the offsets that a device has come to,
     None without an inbox. New fields go to the end with a default."""
@@ -110,8 +119,16 @@ class Reached(Struct, tag="reached", frozen=True):
     acknowledged: int
 
 
-Question = Find | Kick | Count | Reach
-Reply = Sessions | Closed | Counted | Reached
+class Acknowledged(Struct, tag="acknowledged", frozen=True):
+    """The answer to `Acknowledge`: whether the session is here, and why it was not taken (as MessageError has it)."""
+
+    found: bool
+    code: str = ""
+    reason: str = ""
+
+
+Question = Find | Kick | Count | Reach | Acknowledge
+Reply = Sessions | Closed | Counted | Reached | Acknowledged
 
 
 class Ask(Struct, tag="ask", frozen=True):

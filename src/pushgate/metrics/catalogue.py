@@ -96,6 +96,7 @@ def window() -> int:
 
 
 CONNECTIONS = _gauge("connections", "Channel sessions open now")
+EVENT_STREAMS = _gauge("event_streams", "Channel sessions open now over Server-Sent Events")
 USERS = _gauge("users", "Users with a session on this node now")
 LOBBY = _gauge("lobby", "Connections whose handshake is not done")
 TLS_CONNECTIONS = _gauge("tls_connections", "Connections of clients over TLS whose TLS handshake is done")
@@ -175,6 +176,12 @@ DROPPED = _counters(
 )
 RESENT = _counter("messages_resent_total", "Messages written again because they were not acknowledged in time")
 ACKNOWLEDGED = _counter("acknowledgements_total", "Acknowledgements taken from devices")
+POSTED_ACKS = _counters(
+    "posted_acknowledgements_total",
+    "Requests to `/ack` on the client port that had a good token, by status",
+    "status",
+    ["204", "400", "404", "409", "503"],
+)
 BEHIND = _gauge("devices_behind", "Devices that lack reliable messages and are catching up, or wait for their client")
 EXPIRED_UNREAD = _counter(
     "messages_expired_unread_total",
@@ -185,7 +192,7 @@ CATCH_UPS = _counter("catch_up_reads_total", "Reads of the inbox for devices tha
 SENT_BYTES = _counter("sent_bytes_total", "Bytes of messages written to clients, frame headers included")
 RECEIVED_BYTES = _counter("received_bytes_total", "Bytes read from clients after the upgrade")
 RECEIVED = _counter("messages_received_total", "Messages and control frames from clients")
-PINGS = _counter("pings_total", "Heartbeat pings sent to idle clients")
+PINGS = _counter("pings_total", "Heartbeat pings sent to idle clients, and comments on event streams")
 BUS_GAPS = _counter("bus_gaps_total", "Times that the bus may have lost messages for a worker")
 BUS_RECONNECTS = _counter("bus_reconnects_total", "Times that a worker's connection to the bus came back")
 BUS_LAG = _histogram(

@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable
 
 from pushgate.codes import Close
+from pushgate.messages.formats import FORMATS
+from pushgate.messages.questions import Acknowledge
 from pushgate.messages.shard import owner_of, shard_of
 from pushgate.metrics.catalogue import REFUSED
 from pushgate.node.plan import WorkerPlan
@@ -16,14 +18,20 @@ from pushgate.sockets.handoff import HandOffs
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import Poller
 from pushgate.sockets.tls import TlsClients
-from pushgate.wire.frames import encode_close
+from pushgate.wire.upgrade import Headers
 
 
 class Entrance:
-    """The way in. `take(fd, arrival)` is given each connection that belongs here, whichever worker accepted it."""
+    """The way in. `take(fd, arrival)` is given each connection that belongs here, whichever worker accepted it;
+    `acknowledge` those that brought an acknowledgement (see Lobby)."""
 
     def __init__(
-        self, plan: WorkerPlan, poller: Poller, loop: asyncio.AbstractEventLoop, take: Callable[[int, Arrival], None]
+        self,
+        plan: WorkerPlan,
+        poller: Poller,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[[int, Arrival], None],
+        acknowledge: Callable[[int, Acknowledge, Headers], None],
     ) -> None:
         config, row, addresses = plan.config.clients, plan.row, plan.addresses.worker(plan.index)
         self._plan = plan
@@ -32,7 +40,7 @@ class Entrance:
         self._take = take
         patience, tls = config.handshake_timeout, plan.tls.clients
         admission = Admission(plan.terms, addresses, plan.rows, row)
-        self.lobby = Lobby(poller, plan.tenants, plan.terms, admission, config, row, self._deliver)
+        self.lobby = Lobby(poller, plan.tenants, plan.terms, admission, config, row, self._deliver, acknowledge)
         self._tls = TlsClients(poller, tls, patience, addresses, row, self.lobby.admit)
         self._door = Door(poller, plan.terms, admission, tls, patience, row, self._let_in)
         self._handoffs = HandOffs(plan.receiving, plan.sending, poller, row, self._take_over, loop.call_later)
@@ -85,7 +93,7 @@ class Entrance:
             self._take(fd, arrival)
         elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
             self._row[REFUSED["overloaded"]] += 1
-            self._poller.turn_away(fd, arrival.greeting + encode_close(Close.OVERLOADED))
+            self._poller.turn_away(fd, arrival.greeting + FORMATS[arrival.format].close(Close.OVERLOADED))
 
     def _take_over(self, fd: int, record: bytes) -> None:
         """Take a connection from another worker's lobby."""

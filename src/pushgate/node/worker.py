@@ -18,6 +18,7 @@ from pushgate.api.produced import ProducedPushes
 from pushgate.api.push import PushRoute
 from pushgate.api.server import ApiServer
 from pushgate.codes import Close
+from pushgate.delivery.acknowledging import Acknowledging
 from pushgate.errors import PushgateError
 from pushgate.log import get_logger, log_loop_error
 from pushgate.metrics.catalogue import DRAINING
@@ -37,6 +38,7 @@ from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.session import ChannelSession
+from pushgate.sessions.streams import Streams
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
 
@@ -74,9 +76,11 @@ class Worker:
         self._sessions = SessionManager(self._poller, plan.tenants, config.clients, addresses, plan.rows, row)
         self._inbound = Inbound(self._poller, self._sessions, plan.tenants, plan.terms, config.clients, row)
         self._sessions.handler = self._inbound
+        self._sessions.streams = Streams(self._poller, self._sessions, plan.terms, row)
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
-        self._entrance = Entrance(plan, self._poller, loop, self._take)
         self._backbone = backbone = Backbone(plan, self._poller, self._sessions, loop, self._greet, self._why_not_ready)
+        acknowledging = Acknowledging(backbone.questions, self._poller, row)
+        self._entrance = Entrance(plan, self._poller, loop, self._take, acknowledging.take)
         context = ApiContext(
             config,
             plan.tenants,

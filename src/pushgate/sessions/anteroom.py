@@ -16,11 +16,11 @@ from typing import Any, Protocol
 from pushgate.codes import Close
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import Cursor, Device
+from pushgate.messages.formats import FORMATS
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
-from pushgate.sessions.arrival import Arrival
+from pushgate.sessions.arrival import STORED_EPOCH, Arrival
 from pushgate.sockets.poller import Poller
-from pushgate.wire.frames import encode_close
 
 GROUP = 512
 """Devices whose cursors are asked for at once."""
@@ -163,7 +163,7 @@ class Anteroom:
         for fd, arrival in group:
             self._row[LOBBY] -= 1
             self._row[REFUSED["inbox" if code == Close.OVERLOADED else "overloaded"]] += 1
-            self._poller.turn_away(fd, arrival.greeting + encode_close(code))
+            self._poller.turn_away(fd, arrival.greeting + FORMATS[arrival.format].close(code))
         group.clear()
 
 
@@ -171,11 +171,13 @@ def find_place(arrival: Arrival, stored: Cursor | None, epoch: str, newest: int)
     """Return the cursor that a device begins at, and whether something after its own cursor may be gone.
 
     The larger holds of what is stored and what the client says; either is good only in the epoch it is of, and the
-    client's only up to the newest offset. A device that has neither begins as it asked (`from`), one whose cursors are
-    not good any more with what is still kept.
+    client's only up to the newest offset. One that a browser repeats (STORED_EPOCH) is of the epoch in which the device
+    was here last: it is good where the stored one is. A device that has neither begins as it asked (`from`), one whose
+    cursors are not good any more with what is still kept.
     """
-    is_good = arrival.cursor is not None and arrival.epoch in (None, epoch) and arrival.cursor <= newest
     is_stored = stored is not None and stored.epoch == epoch
+    is_current = is_stored if arrival.epoch == STORED_EPOCH else arrival.epoch in (None, epoch)
+    is_good = arrival.cursor is not None and is_current and arrival.cursor <= newest
     missed = (arrival.cursor is not None and not is_good) or (stored is not None and not is_stored and not is_good)
     places = [stored.offset] if stored is not None and is_stored else []
     if arrival.cursor is not None and is_good:

@@ -4,14 +4,17 @@ from typing import Literal
 
 from msgspec import DecodeError, Struct, msgpack
 
+STORED_EPOCH = ""
+"""Stands for the epoch of the cursor that is stored for the device; no client can name it."""
+
 
 class Arrival(Struct, array_like=True, gc=False):
     """A connection whose token was checked.
 
     `expires` is in seconds since 1970, 0 for never. `address` is 16 bytes (IPv4 mapped into IPv6). `greeting` is what
-    the owner writes before `welcome`: the 101 answer, or nothing when the lobby wrote it. `surplus` was read behind
-    the handshake. `cursor`, `epoch` and `start` ask for an inbox. `format` is the number of its messages' format.
-    `missed` is found out by the owner: something after the client's cursor may be gone.
+    the owner writes before `welcome`: the 101 answer or the head of a stream, or nothing when the lobby wrote it.
+    `surplus` was read behind the handshake. `cursor`, `epoch` and `start` ask for an inbox. `format` is the number of
+    its messages' format. `missed` is found out by the owner: something after the client's cursor may be gone.
     """
 
     tenant: str

@@ -1,6 +1,7 @@
 """What an upgrade request asks for: who the client says it is, and its device. No I/O."""
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from pushgate.errors import UpgradeRefused
@@ -46,6 +47,16 @@ def read_hello(request: Request, upgrade: Upgrade, compression: bool) -> Hello:
     extensions and a field of the query that is wrong.
     """
     query = parse_query(request.query)
+    token = find_token(request, query, upgrade.protocols)
+    inbox = check_inbox(query.get("device"), query.get("cursor"), query.get("epoch"), query.get("from"))
+    protocol = _choose_protocol(upgrade.protocols)
+    deflate = negotiate(upgrade.extensions) if compression else None
+    extensions, window = (deflate.answer, deflate.window) if deflate is not None else ("", NO_WINDOW)
+    return Hello(token, protocol, extensions, format_of(protocol, window), inbox)
+
+
+def find_token(request: Request, query: dict[str, str], protocols: Sequence[str] = ()) -> str | None:
+    """Return the token of a request, wherever it stands; raises UpgradeRefused with 400 for two of them."""
     tokens = [query["token"]] if "token" in query else []
     authorization = request.headers.get("authorization")
     if authorization is not None:
@@ -53,14 +64,10 @@ def read_hello(request: Request, upgrade: Upgrade, compression: bool) -> Hello:
         if scheme.lower() != "bearer":
             raise UpgradeRefused(400, "Authorization: expected `Bearer <token>`")
         tokens.append(value.strip())
-    tokens.extend(name.removeprefix(_BEARER) for name in upgrade.protocols if name.startswith(_BEARER))
+    tokens.extend(name.removeprefix(_BEARER) for name in protocols if name.startswith(_BEARER))
     if len(tokens) > 1:
         raise UpgradeRefused(400, "the token stands in more than one place")
-    inbox = check_inbox(query.get("device"), query.get("cursor"), query.get("epoch"), query.get("from"))
-    protocol = _choose_protocol(upgrade.protocols)
-    deflate = negotiate(upgrade.extensions) if compression else None
-    extensions, window = (deflate.answer, deflate.window) if deflate is not None else ("", NO_WINDOW)
-    return Hello(tokens[0] if tokens else None, protocol, extensions, format_of(protocol, window), inbox)
+    return tokens[0] if tokens else None
 
 
 def check_inbox(device: str | None, cursor: str | int | None, epoch: str | None, start: str | None) -> Inbox:

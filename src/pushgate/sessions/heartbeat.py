@@ -3,15 +3,20 @@
 No timer a connection: every tick looks at the next slice of the table, so that the work is even. Idleness is counted in
 ticks that this worker really ran: a worker that was stopped for a minute, or blocked by a long collection, has aged
 nobody, and reads what waited in the sockets before it judges.
+
+A stream of Server-Sent Events gets a comment once an interval, which nobody answers: that its client is gone TCP finds
+out, which ends a connection whose bytes nobody acknowledges (sockets.listener), or what is parked for it says.
 """
 
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig
+from pushgate.messages.formats import EVENTS
 from pushgate.metrics.catalogue import PINGS
 from pushgate.metrics.rows import Row
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.poller import TICK, Poller
 from pushgate.tenants.tokens import LEEWAY
+from pushgate.wire.events import COMMENT
 from pushgate.wire.frames import EMPTY_PING
 
 ROUND = 5.0
@@ -50,6 +55,11 @@ class Heartbeat:
                 continue
             idle = tick - heard[fd]
             if idle < self._idle_ticks:
+                continue
+            if session.format == EVENTS and not self._poller.is_parked(fd):
+                heard[fd] = tick
+                self._poller.write(fd, COMMENT)
+                self._row[PINGS] += 1
                 continue
             if self._poller.is_parked(fd):
                 # No ping goes behind what waits: a client is alive as long as it takes some of that.

@@ -25,7 +25,7 @@ _PONGS = tuple(each.frame(Pong()) for each in FORMATS)
 
 
 class Inbound:
-    """Reads from all sessions of a worker (Handler)."""
+    """Reads from all sessions of a worker on WebSockets (Handler)."""
 
     def __init__(
         self, poller: Poller, sessions: SessionManager, tenants: Tenants, terms: Terms, config: ClientsConfig, row: Row
@@ -121,11 +121,7 @@ class Inbound:
                 case Refresh():
                     self._refresh(session, message.token)
                 case Ack():
-                    if session.device is None or self._sessions.devices is None:
-                        raise MessageError(
-                            "no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset"
-                        )
-                    if self._sessions.devices.acknowledge(session, message.offset):
+                    if self._sessions.acknowledge(session, message.offset):
                         self._give_back(session)
                 case Connect():
                     raise MessageError("connected", "this connection is connected already", "type")

@@ -1,7 +1,8 @@
 """The lobby: where a connection is until its HTTP upgrade and its token have been checked.
 
 From here it goes to the worker that owns its user's shard, or it is told why not. A bad request is an HTTP error; a bad
-token is told after the upgrade, by a close code, because scripts in a browser can read that alone.
+token is told after the upgrade, by a close code, because scripts in a browser can read that alone. The same holds for
+streams of Server-Sent Events. What came with an acknowledgement is carried to its session, and answered, elsewhere.
 """
 
 from collections.abc import Callable
@@ -10,54 +11,38 @@ from pushgate.codes import Close
 from pushgate.config import ClientsConfig
 from pushgate.errors import MessageError, TokenRefused, UpgradeRefused, WireError
 from pushgate.messages.client import Connect
-from pushgate.messages.formats import FORMATS
+from pushgate.messages.formats import EVENTS, FORMATS
+from pushgate.messages.questions import Acknowledge
 from pushgate.metrics.catalogue import LOBBY, REFUSED
 from pushgate.metrics.rows import Row
 from pushgate.sessions.admission import Admission, come_back
 from pushgate.sessions.arrival import Arrival
+from pushgate.sessions.fallback import MAX_ACK, METHODS, allow_page, read_acknowledgement, read_listener
+from pushgate.sessions.guest import Guest
 from pushgate.sessions.handshake import Inbox, check_inbox, read_hello
+from pushgate.sessions.pages import answer_page
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.poller import TICK, Poller
 from pushgate.tenants.registry import Tenants
-from pushgate.wire.frames import (
-    CLOSE,
-    PING,
-    PONG,
-    encode_close,
-    encode_frame,
-    frame_size,
-    parse_close,
-)
+from pushgate.wire.events import open_stream
+from pushgate.wire.frames import CLOSE, PING, PONG, encode_close, encode_frame, frame_size, parse_close
 from pushgate.wire.reader import FrameReader
 from pushgate.wire.request import Request, find_head, parse_request
-from pushgate.wire.upgrade import check_upgrade, encode_answer, encode_switching
+from pushgate.wire.upgrade import Headers, check_upgrade, encode_answer, encode_head, encode_switching
 
-PAGES = {"/": "pushgate: a WebSocket push gateway. Connect to /ws.", "/healthz": "ok"}
-"""What the client port answers to ordinary requests."""
 MAX_CONNECT = 16 * 1024
 """Bytes of a `connect` message."""
 MAX_FRAMES = 64
 """Frames up to the end of the `connect` message: its fragments, and heartbeats before it."""
 
-
-class _Guest:
-    """One connection in the lobby. `reader` is there once it was upgraded and owes a `connect` message."""
-
-    __slots__ = ("address", "agent", "buffer", "deadline", "format", "frames", "reader", "searched")
-
-    def __init__(self, address: bytes, deadline: int) -> None:
-        self.address = address
-        self.deadline = deadline
-        self.agent = ""
-        self.buffer = b""
-        self.searched = 0
-        self.format = 0
-        self.frames = 0
-        self.reader: FrameReader | None = None
+_BODIES = {"/ack": MAX_ACK}
 
 
 class Lobby:
-    """The lobby of one worker (Handler). `deliver(fd, arrival)` takes a connection over once it is known."""
+    """The lobby of one worker (Handler). `deliver(fd, arrival)` takes a connection over once it is known.
+
+    `acknowledge(fd, what, headers)` takes one over that brought an acknowledgement, and answers it with the headers.
+    """
 
     def __init__(
         self,
@@ -68,6 +53,7 @@ class Lobby:
         config: ClientsConfig,
         row: Row,
         deliver: Callable[[int, Arrival], None],
+        acknowledge: Callable[[int, Acknowledge, Headers], None],
     ) -> None:
         self._poller = poller
         self._tenants = tenants
@@ -75,14 +61,15 @@ class Lobby:
         self._admission = admission
         self._row = row
         self._deliver = deliver
+        self._acknowledge = acknowledge
         self._compression = config.compression
         self._patience = max(1, round(config.handshake_timeout / TICK))
-        self._guests: dict[int, _Guest] = {}  # in the order of their deadlines
+        self._guests: dict[int, Guest] = {}  # in the order of their deadlines
         self._tick = 0
 
     def admit(self, fd: int, address: bytes) -> None:
         """Take in a connection that `admission` has counted in, of this address."""
-        self._guests[fd] = _Guest(address, self._tick + self._patience)
+        self._guests[fd] = Guest(address, self._tick + self._patience)
         self._row[LOBBY] += 1
         self._poller.add(fd, self)
 
@@ -104,7 +91,8 @@ class Lobby:
                 self._read_connect(fd, guest, guest.reader)
         except UpgradeRefused as refused:
             self._leave(fd, refused.cause or ("not_websocket" if refused.status in (404, 405, 426) else "malformed"))
-            self._poller.finish(fd, encode_answer(refused.status, refused.reason, refused.headers))
+            headers = (*refused.headers, *guest.headers)
+            self._poller.finish(fd, encode_answer(refused.status, refused.reason, headers))
         except WireError as error:
             self._turn_away(fd, "malformed", error.close, error.reason)
         except TokenRefused as refused:
@@ -138,38 +126,75 @@ class Lobby:
             else:
                 self._turn_away(fd, "overloaded", Close.GOING_AWAY, "")
 
-    def _read_request(self, fd: int, guest: _Guest) -> None:
+    def _read_request(self, fd: int, guest: Guest) -> None:
+        if len(guest.buffer) < guest.size:
+            return
         end = find_head(guest.buffer, guest.searched)
         if end < 0:
             guest.searched = len(guest.buffer)
             return
-        request = parse_request(guest.buffer[:end])
+        request = parse_request(guest.buffer[:end], _BODIES)
+        if request.body > len(guest.buffer) - end:
+            guest.size = end + request.body
+            return
         forwarded = request.headers.get("x-forwarded-for")
         if forwarded is not None:
             self._note_client(guest, forwarded)
-        if request.path != "/ws":
-            self._answer(fd, request)
-            return
+        guest.agent = request.headers.get("user-agent", "")
+        if request.path == "/ws":
+            self._upgrade(fd, guest, request, guest.buffer[end:])
+        elif request.path in METHODS:
+            self._fall_back(fd, guest, request, guest.buffer[end : end + request.body])
+        else:
+            status, answer = answer_page(request)
+            self._leave(fd, "" if status == 200 else "not_websocket")
+            self._poller.finish(fd, answer)
+
+    def _upgrade(self, fd: int, guest: Guest, request: Request, surplus: bytes) -> None:
         upgrade = check_upgrade(request)
         self._terms.origins.check(request.headers.get("origin"))
         hello = read_hello(request, upgrade, self._compression)
         greeting = encode_switching(upgrade.accept, hello.protocol, hello.extensions)
         guest.format = hello.format
-        guest.agent = request.headers.get("user-agent", "")
-        surplus = guest.buffer[end:]
         if hello.token is None:
             self._await_connect(fd, guest, greeting, surplus)
-            return
+        else:
+            self._let_in(fd, guest, hello.token, hello.inbox, greeting, surplus)
+
+    def _fall_back(self, fd: int, guest: Guest, request: Request, body: bytes) -> None:
+        """Let in who cannot have a WebSocket, or take what such a client acknowledges."""
+        guest.headers = allow_page(self._terms.origins, request)
+        method = METHODS[request.path]
+        if request.method == "OPTIONS":
+            self._leave(fd, "")
+            self._poller.finish(fd, encode_head(204, (("Connection", "close"), *guest.headers)))
+        elif request.method != method:
+            raise UpgradeRefused(405, f"only {method} here", (("Allow", f"{method}, OPTIONS"),))
+        elif request.path == "/sse":
+            token, inbox = read_listener(request)
+            guest.format = EVENTS
+            self._let_in(fd, guest, token, inbox, open_stream(guest.headers), b"")
+        else:
+            token, said = read_acknowledgement(request, body)
+            try:
+                claims = self._tenants.check_token(token)
+            except TokenRefused as refused:
+                raise UpgradeRefused(401, refused.reason, (("WWW-Authenticate", "Bearer"),), cause="token") from None
+            self._leave(fd, "")
+            self._poller.release(fd)
+            self._acknowledge(fd, Acknowledge(claims.tenant, claims.uid, said.session, said.offset), guest.headers)
+
+    def _let_in(self, fd: int, guest: Guest, token: str, inbox: Inbox, greeting: bytes, surplus: bytes) -> None:
         try:
-            arrival = self._identify(guest, hello.token, hello.inbox)
+            arrival = self._identify(guest, token, inbox)
         except TokenRefused as refused:
             self._leave(fd, "token")
-            self._poller.finish(fd, greeting + encode_close(refused.close, refused.reason))
+            self._poller.finish(fd, greeting + FORMATS[guest.format].close(refused.close, refused.reason))
             return
         arrival.greeting, arrival.surplus = greeting, surplus
         self._pass_on(fd, arrival)
 
-    def _note_client(self, guest: _Guest, forwarded: str) -> None:
+    def _note_client(self, guest: Guest, forwarded: str) -> None:
         """Take a trusted proxy's word for whom it speaks for; of others X-Forwarded-For means nothing."""
         proxies = self._terms.proxies
         if self._terms.forwarded and proxies.trust(guest.address):
@@ -178,18 +203,7 @@ class Lobby:
                 self._admission.move(guest.address, client)
                 guest.address = client
 
-    def _answer(self, fd: int, request: Request) -> None:
-        """Answer what is no WebSocket: `/` says what this is, `/healthz` that it is alive."""
-        status, text = 200, PAGES.get(request.path, "")
-        headers: tuple[tuple[str, str], ...] = ()
-        if not text:
-            status, text = 404, "nothing here: connect to /ws"
-        elif request.method not in ("GET", "HEAD"):
-            status, text, headers = 405, "only GET and HEAD here", (("Allow", "GET, HEAD"),)
-        self._leave(fd, "" if status == 200 else "not_websocket")
-        self._poller.finish(fd, encode_answer(status, text, headers, head_only=request.method == "HEAD"))
-
-    def _await_connect(self, fd: int, guest: _Guest, greeting: bytes, surplus: bytes) -> None:
+    def _await_connect(self, fd: int, guest: Guest, greeting: bytes, surplus: bytes) -> None:
         del self._guests[fd]  # to the end of the order: the time for `connect` begins now
         guest.deadline = self._tick + self._patience
         self._guests[fd] = guest
@@ -199,7 +213,7 @@ class Lobby:
         if surplus:
             self._read_connect(fd, guest, guest.reader)
 
-    def _read_connect(self, fd: int, guest: _Guest, reader: FrameReader) -> None:
+    def _read_connect(self, fd: int, guest: Guest, reader: FrameReader) -> None:
         """Read frames one by one, so that what stands behind the `connect` message stays whole for its owner."""
         while True:
             size = frame_size(guest.buffer)
@@ -226,7 +240,7 @@ class Lobby:
             if too_big:  # compressed: to the reader it could still be one that compressing made larger
                 raise WireError(Close.TOO_BIG, f"message is over {MAX_CONNECT} bytes")
 
-    def _connect(self, fd: int, guest: _Guest, opcode: int, payload: bytes) -> None:
+    def _connect(self, fd: int, guest: Guest, opcode: int, payload: bytes) -> None:
         try:
             chosen = FORMATS[guest.format]
             message = chosen.decode(opcode, payload) if opcode == chosen.codec.OPCODE else None
@@ -249,7 +263,7 @@ class Lobby:
         """How many are in their handshake."""
         return len(self._guests)
 
-    def _identify(self, guest: _Guest, token: str, inbox: Inbox) -> Arrival:
+    def _identify(self, guest: Guest, token: str, inbox: Inbox) -> Arrival:
         claims = self._tenants.check_token(token)
         return Arrival(
             claims.tenant,

@@ -11,13 +11,15 @@ from msgspec import UNSET
 
 from pushgate.codes import Close
 from pushgate.config import ClientsConfig
+from pushgate.errors import MessageError
 from pushgate.messages.client import FromServer, Limits, Reconnect, Welcome
-from pushgate.messages.formats import FORMATS
+from pushgate.messages.formats import EVENTS, FORMATS
 from pushgate.metrics.catalogue import (
     CLOSED,
     CONNECTIONS,
     DELIVERED,
     DROPPED,
+    EVENT_STREAMS,
     OPENED,
     REFUSED,
     SENT_BYTES,
@@ -75,11 +77,11 @@ class Devices(Protocol):
 class SessionManager:
     """The sessions of one worker, by user and by descriptor.
 
-    `handler` is who reads from them, `devices` who brings reliable messages to those that name a device, None on a node
-    without an inbox (they need the manager, so they are set once both exist). `by_fd` is indexed by
-    descriptor and None where there is no session. `on_device` is told of each new session of a device: tenant, user,
-    device, since when, and its number. `on_first` is told of a user's first session here, `on_last` when the last one
-    has ended: tenant and user.
+    `handler` is who reads from them, `streams` who does from those that only listen, `devices` who brings reliable
+    messages to those that name a device, None on a node without an inbox (they need the manager, so they are set once
+    both exist). `by_fd` is indexed by descriptor and None where there is no session. `on_device` is told of each new
+    session of a device: tenant, user, device, since when, and its number. `on_first` is told of a user's first session
+    here, `on_last` when the last one has ended: tenant and user.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class SessionManager:
         self.columns = Columns()
         self.agents = Agents()
         self.handler: Handler
+        self.streams: Handler
         self.devices: Devices | None = None
         self.on_device: Callable[[str, str, str, int, int], None] = _tell_nobody
         self.on_first: Callable[[str, str], None] = _tell_nobody
@@ -141,7 +144,7 @@ class SessionManager:
         refusal = self._count_in(tenant)
         if refusal is not None:
             self._row[REFUSED["tenant_connections" if refusal == Close.OVERLOADED else "token"]] += 1
-            self._poller.turn_away(fd, arrival.greeting + encode_close(refusal))
+            self._poller.turn_away(fd, arrival.greeting + FORMATS[arrival.format].close(refusal))
             return None
         session = self._enter(fd, tenant, arrival.uid, arrival.device, arrival.tags, arrival.format)
         serial = next(self._serials)
@@ -178,9 +181,9 @@ class SessionManager:
             self.close(session, Close.SLOW_CLIENT)
 
     def close(self, session: ChannelSession, code: Close, reason: str = "") -> None:
-        """End a session from our side: close frame, what is parked first, then the socket. Closed already: nothing."""
+        """End a session from our side: what is parked, the code, then the socket. Closed already: nothing."""
         if self._forget(session, str(code.value)):
-            self._poller.finish(session.fd, encode_close(code, reason))
+            self._poller.finish(session.fd, FORMATS[session.format].close(code, reason))
 
     def answer_close(self, session: ChannelSession, code: int) -> None:
         """End a session whose client sent a close frame with this code (1005: none)."""
@@ -197,6 +200,12 @@ class SessionManager:
         """Tell a client to connect again in so many seconds, and close it with GOING_AWAY."""
         self.send(session, Reconnect(after=after))
         self.close(session, Close.GOING_AWAY)
+
+    def acknowledge(self, session: ChannelSession, offset: int) -> bool:
+        """Take an acknowledgement; returns whether the device's cursor moved. Raises MessageError."""
+        if session.device is None or self.devices is None:
+            raise MessageError("no_inbox", "this connection has no inbox: there is nothing to acknowledge", "offset")
+        return self.devices.acknowledge(session, offset)
 
     def set_expiry(self, session: ChannelSession, expires: int) -> None:
         """Note the end of a session's new token, in seconds since 1970, 0 for never."""
@@ -279,7 +288,8 @@ class SessionManager:
         None when it has to end here: its tenant is gone, or its device's logs have become others. Then it was told so.
         """
         if self._registry.quota_of(state.tenant) is None:
-            self._poller.turn_away(fd, encode_close(Close.TOKEN_INVALID, "the tenant is gone"), state.parked)
+            last = FORMATS[state.format].close(Close.TOKEN_INVALID, "the tenant is gone")
+            self._poller.turn_away(fd, last, state.parked)
             return None
         reader = None
         if state.reader is not None:
@@ -347,7 +357,11 @@ class SessionManager:
             self.columns.grow(size)
         self.by_fd[fd] = session
         self._row[CONNECTIONS] += 1
-        self._poller.add(fd, self.handler)
+        if format_number == EVENTS:
+            self._row[EVENT_STREAMS] += 1
+            self._poller.add(fd, self.streams)
+        else:
+            self._poller.add(fd, self.handler)
         return session
 
     def _record(self, fd: int, serial: int, address: bytes, expires: int, since: int, agent: int) -> None:
@@ -385,6 +399,8 @@ class SessionManager:
             self.on_last(user.tenant, user.uid)
         self._addresses.leave(self.columns.address_of(session.fd))
         self._row[CONNECTIONS] -= 1
+        if session.format == EVENTS:
+            self._row[EVENT_STREAMS] -= 1
 
 
 def _tell_nobody(*_what: str | int) -> None:

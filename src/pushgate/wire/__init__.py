@@ -3,6 +3,7 @@
 Nothing here does I/O, keeps time or knows a session; a broken client shows as `WireError` or
 `UpgradeRefused`.
 
+events    Server-Sent Events: what we send on a stream
 frames    what we send, and `read_single` for the usual frame that comes in
 reader    `FrameReader` for all others
 deflate   permessage-deflate (RFC 7692): the offer, and messages compressed and inflated

@@ -1,10 +1,11 @@
 """A client's HTTP/1.1 request (RFC 9112): when its head is whole, what stands in it, and its query.
 
 Everything that could be read in two ways is refused rather than guessed, because a proxy in front of the node
-may have guessed otherwise. Requests have no body on this port.
+may have guessed otherwise. Requests have no body on this port, but on paths that the caller names.
 """
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -23,6 +24,7 @@ _METHOD = 24  # more than any method that httptools knows
 _MAX_LINE = _METHOD + MAX_URL + len(" HTTP/1.1 ")
 _REQUEST_LINE = re.compile(rb"([A-Z-]+) ([!-~]+) HTTP/([0-9]\.[0-9])\r\n").match
 _ABSOLUTE = re.compile(r"(?:http|ws)s?://([^/?]+)(.*)", re.IGNORECASE).fullmatch
+_LENGTH = re.compile(r"0|[1-9][0-9]{0,17}").fullmatch
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]+)(?::[0-9]*)?").fullmatch
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 # All bytes that may stand in a head; what is left when they are deleted should not be there.
@@ -44,6 +46,8 @@ class Request(NamedTuple):
     """latin-1 decoded; `host` is the target's own when the target is an absolute URL."""
     http_version: str
     """"1.0" or "1.1"."""
+    body: int = 0
+    """Bytes that come behind the head and belong to the request."""
 
 
 def find_head(buffer: bytes | bytearray, start: int = 0) -> int:
@@ -76,6 +80,10 @@ def _not_http(buffer: bytes | bytearray) -> UpgradeRefused:
     return UpgradeRefused(400, "this is not an HTTP request")
 
 
+NO_BODIES: Mapping[str, int] = {}
+"""No path takes a body."""
+
+
 class _Fields:
     """Collects the header lines that httptools finds."""
 
@@ -88,13 +96,15 @@ class _Fields:
         self.lines.append((name, value))
 
 
-def parse_request(head: bytes) -> Request:
+def parse_request(head: bytes, bodies: Mapping[str, int] = NO_BODIES) -> Request:
     """Read a whole request head, up to and with its blank line, as `find_head` found it.
+
+    `bodies` says on which paths a request may have a body, of its announced length, and of how many bytes at the most.
 
     Targets are a path, or an absolute URL (RFC 9112 section 3.2.2), whose host then replaces the Host header.
     Raises UpgradeRefused: 400 for everything malformed or ambiguous (line folding, bare CR or LF, control
     characters, a missing or second Host, a second header of those that may come once, other targets), 413 for
-    a body, 414 and 431 over the limits, 505 for other versions of HTTP than 1.0 and 1.1.
+    a body that is not allowed, 414 and 431 over the limits, 505 for other versions of HTTP than 1.0 and 1.1.
     """
     if find_head(head) != len(head):
         raise UpgradeRefused(400, "the request is malformed")
@@ -121,8 +131,9 @@ def parse_request(head: bytes) -> Request:
     host = headers.get("host")
     if version == "1.1" if host is None else not _HOST(host):
         raise UpgradeRefused(400, "the Host header is missing or malformed")
-    path, _, query = target.partition("?")
-    return Request(method, _decode(path, "the path"), query, headers, version)
+    raw_path, _, query = target.partition("?")
+    path = _decode(raw_path, "the path")
+    return Request(method, path, query, headers, version, _measure_body(headers, bodies.get(path, 0)))
 
 
 def _parse_headers(head: bytes, count: int) -> dict[str, str]:
@@ -146,9 +157,17 @@ def _parse_headers(head: bytes, count: int) -> dict[str, str]:
                 raise UpgradeRefused(400, f"more than one {name} header")
             value = f"{headers[name]}, {value}"
         headers[name] = value
-    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
-        raise UpgradeRefused(413, "requests have no body on this port")
     return headers
+
+
+def _measure_body(headers: dict[str, str], most: int) -> int:
+    """The length of a body of at most so many bytes, 0 where there is none."""
+    length = headers.get("content-length", "0")
+    if "transfer-encoding" not in headers and _LENGTH(length) and int(length) <= most:
+        return int(length)
+    if most:
+        raise UpgradeRefused(413, f"a body has at most {most} bytes here, and a Content-Length")
+    raise UpgradeRefused(413, "requests have no body on this port")
 
 
 def _split_target(method: str, target: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ The whole HTTP side can be imported from here: what reads the request is in `req
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -24,15 +25,20 @@ __all__ = [
     "MAX_HEADERS",
     "MAX_HEADERS_BYTES",
     "MAX_URL",
+    "Headers",
     "Request",
     "Upgrade",
     "check_upgrade",
     "encode_answer",
+    "encode_head",
     "encode_switching",
     "find_head",
     "parse_query",
     "parse_request",
 ]
+
+Headers = tuple[tuple[str, str], ...]
+"""Names and values."""
 
 # A token (RFC 9110 section 5.6.2): a header name, or a subprotocol's.
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
@@ -113,10 +119,10 @@ def encode_switching(accept: str, protocol: str | None, extensions: str = "") ->
         headers.append(("Sec-WebSocket-Protocol", protocol))
     if extensions:
         headers.append(("Sec-WebSocket-Extensions", extensions))
-    return _encode_head(101, headers)
+    return encode_head(101, headers)
 
 
-def encode_answer(status: int, text: str, headers: tuple[tuple[str, str], ...] = (), head_only: bool = False) -> bytes:
+def encode_answer(status: int, text: str, headers: Headers = (), head_only: bool = False) -> bytes:
     """A whole plain-text answer, after which the connection is to be closed (RFC 9112 section 9.6).
 
     `text` goes out as UTF-8 with a newline behind it; `head_only` leaves it out but tells its length, for
@@ -131,11 +137,12 @@ def encode_answer(status: int, text: str, headers: tuple[tuple[str, str], ...] =
         ("Connection", connection),
         *((name, value) for name, value in headers if name.lower() != "connection"),
     ]
-    head = _encode_head(status, lines)
+    head = encode_head(status, lines)
     return head if head_only else head + body
 
 
-def _encode_head(status: int, headers: list[tuple[str, str]]) -> bytes:
+def encode_head(status: int, headers: Sequence[tuple[str, str]]) -> bytes:
+    """An answer's head, up to and with its blank line. Raises ValueError for what is no status or no header."""
     start = _START.get(status)
     if start is None:
         raise ValueError(f"unknown HTTP status {status}")
