@@ -10,13 +10,13 @@ const RIGHT = /^[\w.:-]{1,64}$/;
 /** Whether there are tabs at all: elsewhere a device is a process. */
 export const hasTabs = (): boolean => typeof document !== "undefined";
 
-/** Return a device's name, checked, or one that this browser keeps. Throws TypeError. */
-export function chooseDevice(given: string | undefined, shared: boolean): string {
+/** Return a device's name, checked, or one that this browser keeps; `alone`: for one tab. Throws TypeError. */
+export function chooseDevice(given: string | undefined, alone: boolean): string {
   if (hasTabs() && !navigator.locks) throw new TypeError("an inbox needs Web Locks: serve the page by https, or from localhost");
   const storage = openStorage("localStorage");
   const device = given ?? storage.getItem(DEVICE) ?? makeName();
   if (!RIGHT.test(device)) throw new TypeError(`device: expected 1 to 64 of A-Z a-z 0-9 . _ : -, got ${device}`);
-  if (!shared && device.length > 50) throw new TypeError("device: expected at most 50 characters, with shared: false");
+  if (alone && device.length > 50) throw new TypeError("device: expected at most 50 characters, with shared: false");
   if (given === undefined) storage.setItem(DEVICE, device);
   return device;
 }

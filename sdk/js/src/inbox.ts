@@ -1,4 +1,4 @@
-// Reliable messages on their way to the page's handlers: in order, one after the other, none twice.
+// Messages on their way to the page's handlers: reliable ones in order, one after the other, none twice.
 
 import type { Handlers } from "./handlers";
 import type { Message, Place } from "./types";
@@ -35,12 +35,17 @@ export class Inbox {
     return this.#taken;
   }
 
-  /** Take a message of an epoch, unless it came before. */
-  take(epoch: string, message: Reliable): void {
+  /** Take a message, unless it came before. A live one, or any where there is no inbox (no epoch), waits for nothing. */
+  take(message: Message, epoch: string | undefined): void {
+    const { offset } = message;
+    if (epoch === undefined || offset === undefined) {
+      void this.#handlers.offer(message, this.#handlers.of(message));
+      return;
+    }
     this.enter(epoch);
-    if (message.offset <= this.#taken) return;
-    this.#taken = message.offset;
-    this.#queue.push(message);
+    if (offset <= this.#taken) return;
+    this.#taken = offset;
+    this.#queue.push({ ...message, offset });
     if (!this.#busy) void this.#handOver();
   }
 
