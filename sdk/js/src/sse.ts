@@ -2,10 +2,10 @@
 
 import type { Ending, FromServer, Hears, Link } from "./types";
 
-/** Connect to `sse` beside `url`, an absolute one with its query; tokens go in the query, so that no browser asks first. */
+/** Connect to `sse` beside `url`, an absolute one with its query. */
 export function openEvents(url: URL, token: string, hears: Hears): Link {
   url.protocol = url.protocol.replace("ws", "http");
-  url.searchParams.set("token", token);
+  const headers = { Authorization: `Bearer ${token}` };
   const stop = new AbortController();
   let session = "";
   let acked = 0;
@@ -29,7 +29,7 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
   };
 
   const read = async () => {
-    const answer = await fetch(new URL("sse" + url.search, url), { signal: stop.signal, cache: "no-store" });
+    const answer = await fetch(new URL("sse" + url.search, url), { headers, signal: stop.signal });
     if (!answer.ok || !answer.body) {
       await answer.body?.cancel();
       // What is wrong with the request stays wrong.
@@ -49,7 +49,7 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
 
   const acknowledge = async (offset: number) => {
     const body = JSON.stringify({ session, offset });
-    const { status } = await fetch(new URL("ack", url), { method: "POST", body, signal: stop.signal });
+    const { status } = await fetch(new URL("ack", url), { method: "POST", headers, body, signal: stop.signal });
     if (status === 404) end({ code: 1006, reason: "the session is gone" });
     else if (!stop.signal.aborted) hears.heard();
   };
