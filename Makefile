@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SDK := sdk/js
 # The tests start some hundred processes: what they import is to be compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format bench million autobahn fuzz soak chaos lock clean
+.PHONY: help install install-dev run test lint format bench million autobahn fuzz soak chaos sdk sdk-faults lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +37,7 @@ run: install  ## install and start a gateway with an embedded NATS, ready to be 
 
 test: install-dev  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
 	scripts/install-test-tools
+	if command -v npm >/dev/null; then $(MAKE) sdk; fi
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -71,6 +73,16 @@ soak: install-dev  ## good and bad clients for SECONDS=600; exits 1 where a prom
 chaos: install-dev  ## kill and cut at random under reliable pushes for SECONDS=300 (SEED=… to repeat); exits 1 if any is lost
 	$(BIN)/python -m tests.faults $(or $(SECONDS),300) $(SEED)
 
+$(SDK)/node_modules/.package-lock.json: $(SDK)/package.json $(SDK)/package-lock.json
+	cd $(SDK) && npm ci --silent
+	@touch $@
+
+sdk: $(SDK)/node_modules/.package-lock.json  ## build the client for browsers, sdk/js/dist (needs Node.js 18 or newer)
+	cd $(SDK) && npm run --silent build
+
+sdk-faults: install-dev sdk  ## hurt pages in a Chromium for CYCLES=100, SECONDS=1200 at most; exits 1 if they lose any
+	$(BIN)/python -m tests.sdk.faults $(or $(CYCLES),100) $(or $(SECONDS),1200)
+
 lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group build -o requirements/build.txt
@@ -84,4 +96,4 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	  --group helm --no-deps -o requirements/helm.txt
 
 clean:  ## remove what install and tests made
-	rm -rf $(VENV) .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(SDK)/node_modules $(SDK)/dist

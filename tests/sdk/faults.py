@@ -1,8 +1,8 @@
-"""`python -m tests.sdk.faults CYCLES [SECONDS]`: hurts pages in a real Chromium while a user is pushed 50 messages a second.
+"""`python -m tests.sdk.faults CYCLES [SECONDS]`: hurts pages in a Chromium while a user is pushed 50 messages a second.
 
-Each cycle restarts the gateway, cuts the network of a page (DevTools protocol), stops all pages for a while as a machine
-that sleeps does, or closes the tab that leads. Two tabs share a device, a third has its own. Exits 1 where one of them
-lost a message, got one twice, or out of order.
+Each cycle restarts the gateway, cuts the network of a page (DevTools protocol), stops all pages for a while, as a
+machine does that sleeps, or closes the tab that leads. Two tabs share a device, a third has its own. Exits 1 where one
+of them lost a message, got one twice, or out of order.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -85,7 +86,7 @@ class Verdict:
         """Count what is wrong with what one page got, that is to have everything from one number to another."""
         self.lost += len(set(range(first, last + 1)) - set(got))
         self.twice += len(got) - len(set(got))
-        self.disordered += sum(a > b for a, b in zip(got, got[1:], strict=False))
+        self.disordered += sum(a > b for a, b in pairwise(got))
 
 
 async def restart(node: RunningNode, page: Page, verdict: Verdict) -> None:
@@ -109,7 +110,10 @@ async def cut(page: Page) -> None:
 
 
 async def sleep(browser: Browser) -> None:
-    """Stop the processes of all pages for a while. (Chromium freezes no page that is looked at, and without a screen all are.)"""
+    """Stop the processes of all pages for a while.
+
+    Chromium freezes no page that is looked at, and without a screen it takes all of them for looked at.
+    """
     tools = await browser.new_browser_cdp_session()
     told = await tools.send("SystemInfo.getProcessInfo")
     renderers = [process["id"] for process in told["processInfo"] if process["type"] == "renderer"]

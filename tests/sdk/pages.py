@@ -1,39 +1,22 @@
 """Pages of a real Chromium that use the SDK."""
 
 import json
-import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlencode
 
-import pytest
-
-from tests.demo.browser import ARGUMENTS, Browser, Page, async_playwright, find_chromium
-from tests.sdk.site import SCRIPT, Site
+from tests.demo.browser import Browser, Page
+from tests.demo.browser import launch as launch_chromium
+from tests.sdk.site import Site, require_build
 
 __all__ = ["Browser", "Page", "Pages", "launch"]
 
-if not SCRIPT.exists():
-    REASON = "the SDK is not built (make sdk)"
-    if os.environ.get("CI"):
-        pytest.fail(REASON, pytrace=False)
-    pytest.skip(REASON, allow_module_level=True)
+require_build()
 
 
-@asynccontextmanager
-async def launch() -> AsyncIterator[Browser]:
+def launch() -> AbstractAsyncContextManager[Browser]:
     """Run a headless Chromium that keeps pages for its back button, which playwright forbids."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=find_chromium(),
-            args=list(ARGUMENTS),
-            ignore_default_args=["--disable-back-forward-cache"],
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
+    return launch_chromium(["--disable-back-forward-cache"])
 
 
 class Pages:

@@ -79,7 +79,9 @@ async def test_what_the_leading_tab_did_not_finish_the_next_one_does(pages: Page
 
 async def test_a_handler_that_throws_is_offered_the_message_again(pages: Pages, node: RunningNode) -> None:
     page = await pages.open("throws", inbox=True)
-    await page.evaluate("let tries = 0; void (work = ({data}) => { if (data === 2 && tries++ < 2) throw new Error('not yet') })")
+    await page.evaluate(
+        "let tries = 0; void (work = ({data}) => { if (data === 2 && tries++ < 2) throw new Error('not yet') })"
+    )
     push(node, "throws", 1, 2, 3)
     await wait_for(page, [1, 2, 3])
     assert await page.evaluate("errors") == ["Error: not yet"] * 2
@@ -116,7 +118,9 @@ async def test_a_page_that_comes_back_by_the_back_button_goes_on(pages: Pages, n
 
 async def test_bytes_are_bytes(pages: Pages, node: RunningNode) -> None:
     page = await pages.open("bytes")
-    await page.evaluate("void (work = (message) => { message.data = [message.data instanceof Uint8Array, ...message.data] })")
+    await page.evaluate(
+        "void (work = (message) => { message.data = [message.data instanceof Uint8Array, ...message.data] })"
+    )
     import httpx
 
     body = {"user": "bytes", "data_base64": "AQL/"}
