@@ -27,6 +27,7 @@ RATE = 50
 PATIENCE = 60.0
 CUT = 7.0  # so long that pages notice
 SLEEP = 7.0  # so long that the gateway sends again
+TTL = 120  # seconds: a user's log holds 10,000 messages
 
 
 class Pusher:
@@ -34,23 +35,28 @@ class Pusher:
 
     def __init__(self, node: RunningNode) -> None:
         self.accepted = 0
+        self._refusal = ""
         self._node = node
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Push no more; what is under way is accepted first."""
+        """Push no more; what is under way is accepted first. Fails where a push was refused."""
         self._stopped.set()
         self._thread.join(PATIENCE)
+        assert not self._refusal, self._refusal
         assert not self._thread.is_alive(), "the last push was never accepted"
 
     def _run(self) -> None:
         with httpx.Client(headers={"Authorization": f"Bearer {self._node.key}"}, timeout=5) as client:
             due = time.monotonic()
             while not self._stopped.is_set():
-                body = {"user": USER, "data": self.accepted, "qos": "reliable", "id": f"push-{self.accepted}"}
+                number = self.accepted
+                body = {"user": USER, "data": number, "qos": "reliable", "ttl": TTL, "id": f"push-{number}"}
                 while not self._push(client, body):
+                    if self._refusal:
+                        return
                     time.sleep(0.1)
                 self.accepted += 1
                 due = max(due + 1 / RATE, time.monotonic() - 1)
@@ -61,7 +67,8 @@ class Pusher:
             answer = client.post(f"{self._node.api}/v1/push", json=body)
         except httpx.TransportError:
             return False
-        assert answer.status_code in (202, 503), answer.text
+        if answer.status_code not in (202, 503):
+            self._refusal = answer.text
         return answer.status_code == 202
 
 
