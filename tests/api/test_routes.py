@@ -208,6 +208,7 @@ def test_the_document(rig: Rig) -> None:
         "/v1/users/{user}/sessions",
         "/v1/users/{user}/sessions/{session}",
         "/v1/stats",
+        "/v1/tenant",
         "/v1/nodes",
         "/healthz",
         "/readyz",

@@ -27,7 +27,7 @@ def test_connect_opens_and_holds(stand_in: Start) -> None:
     assert figures["opened"] == 101
     assert figures["lost"] == {}
     assert figures["generator"]["processes"] == 2
-    assert 10 <= figures["handshake_ms"]["p50"] <= figures["handshake_ms"]["max"] < 1000
+    assert 10 <= figures["handshake_ms"]["p50"] <= figures["handshake_ms"]["max"] < 5000
     assert figures["server"]["rss_before"] > 1_000_000
     assert figures["server"]["rss_after"] >= figures["server"]["pss_after"]
 

@@ -2,10 +2,11 @@ import sys
 
 import pytest
 
-from pushgate.bus import create_bus
+from pushgate.bus import create_bus, create_feed
 from pushgate.bus.memory import MemoryBus
 from pushgate.bus.nats import NatsBus
 from pushgate.bus.redis import RedisBus
+from pushgate.bus.rocketmq import RocketMqBus
 from pushgate.bus.zookeeper import ZooKeeperBus
 from pushgate.errors import ConfigError
 
@@ -21,6 +22,7 @@ from pushgate.errors import ConfigError
         ("redis://:secret@a:6379,b/2", RedisBus),
         ("rediss+cluster://user:secret@a,b", RedisBus),
         ("redis+sentinel://a,b/main", RedisBus),
+        ("rocketmq://who:secret@a,b:1234/topic?tls=on", RocketMqBus),
         ("zookeeper://user:secret@a:2181,[::1]/a/chroot", ZooKeeperBus),
     ],
 )
@@ -33,6 +35,14 @@ def test_an_unknown_scheme_is_a_config_error_that_tells_no_secret(url: str) -> N
     with pytest.raises(ConfigError, match=r"^bus\.url: expected .*memory:, nats:, tls:") as caught:
         create_bus(url)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_feed_is_there_where_the_url_names_its_topic() -> None:
+    assert create_feed("nats://a") is None
+    assert create_feed("rocketmq://a/live") is None
+    assert create_feed("rocketmq://a/live?pushes=orders") is not None
+    with pytest.raises(ConfigError, match="another topic than the bus's"):
+        create_feed("rocketmq://a?pushes=ours", "ours")
 
 
 def test_a_backend_whose_extra_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from msgspec import UNSET, Raw, UnsetType
 
 from pushgate import __version__, cli
 from pushgate.client import listener, pusher
+from pushgate.client.answers import DeviceReceipt, Pushed, Reached, Receipt
 from pushgate.client.errors import ApiProblem
-from pushgate.client.pusher import DeviceReceipt, Pushed, Reached, Receipt
 from pushgate.config import Config
 from pushgate.messages.client import Message
 from pushgate.node import run as node_run
@@ -61,7 +61,8 @@ class FakePusher:
     asked: ClassVar[list[tuple[str, int, str | None]]] = []
     receipts: ClassVar[list[Receipt]] = []
 
-    def __init__(self, api: str, api_key: str, tls: object = None) -> None:
+    def __init__(self, api: str, api_key: str, patience: float, tls: object = None) -> None:
+        assert patience == 0, "a person wants to know at once"
         self.made = (api, api_key)
         self.trusts.append(tls)
 
@@ -88,7 +89,7 @@ class FakePusher:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakePusher]:
-    monkeypatch.setattr(pusher, "Pusher", FakePusher)
+    monkeypatch.setattr(pusher, "AsyncPusher", FakePusher)
     FakePusher.calls, FakePusher.trusts, FakePusher.problem = [], [], None
     FakePusher.offset, FakePusher.asked, FakePusher.receipts = UNSET, [], []
     return FakePusher

@@ -180,3 +180,33 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ConfigError, match="No space left on device"):
         write_place(file, Place(2, "e"))
     assert read_place(file) == Place(1, "e")
+
+
+async def test_a_place_that_the_caller_keeps() -> None:
+    """Kept with what a message led to, it is where a program that died goes on, whatever was acknowledged."""
+    inbox = Inbox(([welcome(4), message(6), message(7)], None, 4503), ([welcome(6), message(7)], 7, 4503))
+    kept: Place | None = Place(4, "e")
+    async with listening(inbox, start=kept, begin="now") as listener:
+        async for each in listener:
+            kept = listener.place
+            assert each.offset == 6
+            break  # it dies here
+    assert kept == Place(6, "e")
+    async with serving(inbox) as url:
+        again = Listener(url, lambda: "t", device="phone", start=kept)
+        assert await take_all(again) == ["m7"]
+    assert [asked.get("cursor") for asked in inbox.asked] == ["4", "6"]
+    assert [asked.get("from") for asked in inbox.asked] == ["now", None]
+
+
+async def test_a_message_whose_handling_failed_is_not_acknowledged_by_the_next_loop() -> None:
+    live = {"type": "message", "id": "live", "event": "e", "data": 1, "time": 1}
+    inbox = Inbox(
+        ([welcome(4), message(6)], None, 4000),
+        ([welcome(4), live, message(6, resent=True)], 6, 4503),
+    )
+    async with listening(inbox) as listener:
+        async with aclosing(aiter(listener)) as messages:
+            assert (await anext(messages)).offset == 6  # the work with it fails, and the loop ends
+        assert await take_all(listener) == ["live", "m6"]
+    assert inbox.acks == [[], [6]]

@@ -136,8 +136,8 @@ def test_variables_of_commands_are_no_settings() -> None:
         ("[log]\nlvl = 1", "log.lvl: no such setting, expected one of level, style (FILE)"),
         (
             "[tenants.acme]\nkeys = 1",
-            "tenants.acme.keys: no such setting, expected one of api_keys, token_keys, require_exp, connections,"
-            " pushes_per_second, max_message, max_batch, inbox_bytes, inbox_messages, max_ttl (FILE)",
+            "tenants.acme.keys: no such setting, expected one of api_keys, token_keys, read_keys, require_exp,"
+            " connections, pushes_per_second, max_message, max_batch, inbox_bytes, inbox_messages, max_ttl (FILE)",
         ),
     ],
 )
@@ -306,8 +306,9 @@ def test_what_is_shown() -> None:
     assert repr(BusConfig(url="nats://h:1,h:2")).startswith("BusConfig(url='nats://h:1,h:2'")
     key = TokenKeyConfig(algorithm="HS256", secret="hush")
     assert repr(key) == ("TokenKeyConfig(algorithm='HS256', kid='', secret='***', public_key='', public_key_file='')")
-    assert repr(TenantConfig(api_keys=[HASH])) == (
-        "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], require_exp=True, connections=0,"
+    assert repr(TenantConfig(api_keys=[HASH], read_keys=[HASH])) == (
+        "TenantConfig(api_keys=['sha256:01234567***'], token_keys=[], read_keys=['sha256:01234567***'],"
+        " require_exp=True, connections=0,"
         " pushes_per_second=0, max_message=0, max_batch=1000, inbox_bytes=0, inbox_messages=0, max_ttl=0)"
     )
 

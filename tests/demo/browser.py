@@ -15,7 +15,7 @@ import pytest
 
 def missing(what: str) -> NoReturn:
     """Give up for want of something to test with: a failure in CI, elsewhere a test that is skipped."""
-    reason = f"{what} is missing: the demo page cannot be tried in a browser"
+    reason = f"{what} is missing: no page can be tried in a browser"
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason, allow_module_level=True)

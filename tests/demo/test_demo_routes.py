@@ -17,7 +17,8 @@ from pushgate.metrics.rows import Rows
 
 KEY = """pg_</script><script>alert("1")</script><!--&lt;'\\\u2028"""
 SCRIPTS = tuple(f"/demo/demo{part}.js" for part in ("", "_api", "_connection", "_device"))
-FILES = ("/demo", *SCRIPTS, "/demo/demo.css")
+STYLES = ("/demo/theme.css", "/demo/demo.css")
+FILES = ("/demo", *SCRIPTS, *STYLES)
 APP = build_app(demo_routes(KEY, 8000, clients_tls=False))
 
 
@@ -207,7 +208,7 @@ async def test_content_security_policy(host: str, sockets: str) -> None:
 async def test_types() -> None:
     types = [(await fetch(path)).headers["content-type"] for path in FILES]
     script = "text/javascript; charset=utf-8"
-    assert types == ["text/html; charset=utf-8", *[script] * len(SCRIPTS), "text/css; charset=utf-8"]
+    assert types == ["text/html; charset=utf-8", *[script] * len(SCRIPTS), *["text/css; charset=utf-8"] * len(STYLES)]
 
 
 async def test_absent_where_it_was_not_asked_for() -> None:

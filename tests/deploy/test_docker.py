@@ -9,6 +9,7 @@ import pytest
 
 from tests.deploy.image import build_script, command_of, context_of, read_dockerfile, value_of
 from tests.deploy.tools import run_tool
+from tests.rig.network import outside
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = REPOSITORY / "deploy" / "docker" / "Dockerfile"
@@ -69,7 +70,7 @@ def test_a_node_in_the_image_lives_without_privileges(tmp_path: Path) -> None:
     (tmp_path / "build").write_text(build)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PUSHGATE_", "PYTHON"))}
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-e", tmp_path / "build"],
+        [*outside(), "unshare", "--mount", "bash", "-e", tmp_path / "build"],
         check=False,
         env=kept,
         capture_output=True,

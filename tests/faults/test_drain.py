@@ -60,6 +60,7 @@ def why_not_ready(node: RunningNode) -> str:
     return "" if answer.status_code == 200 else str(answer.json()["detail"])
 
 
+@pytest.mark.alone
 async def test_clients_leave_evenly_and_the_node_ends(make_node: MakeNode) -> None:
     node = make_node("--workers", "2", PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS="0")
     node.start()

@@ -16,7 +16,13 @@ from tests.faults.reliable_fleet import Fleet
 from tests.rig.node import RunningNode
 
 SEED = 7
-PAIRS = [("redis", "embedded"), ("nats", "embedded"), ("zookeeper", "embedded"), ("embedded", "redis")]
+PAIRS = [
+    ("redis", "embedded"),
+    ("nats", "embedded"),
+    ("zookeeper", "embedded"),
+    ("rocketmq", "embedded"),
+    ("embedded", "redis"),
+]
 """Kinds of the bus and the inbox."""
 
 

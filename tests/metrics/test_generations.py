@@ -16,6 +16,7 @@ from pushgate.metrics.catalogue import (
     NODE_START,
     RELOADS,
     TENANT_DELIVERED,
+    TENANT_INBOX,
     WORKER_MEMORY,
     WORKER_TICKS,
 )
@@ -75,7 +76,8 @@ def test_both_generations_say_what_both_have() -> None:
         row = generation.rows.row(1)
         row[DELIVERED] = row[CLOSED["1000"]] = row[CONNECTIONS] = row[WORKER_TICKS] = value
         row[BUS_CONNECTED] = row[WORKER_MEMORY] = row[HANDSHAKES] = value
-        row[tenant_slot(generation.tenants["kept"], TENANT_DELIVERED)] = value
+        for slot in (TENANT_DELIVERED, TENANT_INBOX):
+            row[tenant_slot(generation.tenants["kept"], slot)] = value
         observe(row, LOOP_LAG, 0.004)
         observe(row, LOOP_LAG, 100.0)
     old.rows.row(2)[RELOADS["done"]] = 3  # its supervisor's
@@ -87,6 +89,7 @@ def test_both_generations_say_what_both_have() -> None:
         assert rows.of_worker(1, WORKER_TICKS) == 11
         assert rows.total(BUS_CONNECTED) == own, "what a generation says of itself"
         assert rows.total(tenant_slot(generation.tenants["kept"], TENANT_DELIVERED)) == 11
+        assert rows.total(tenant_slot(generation.tenants["kept"], TENANT_INBOX)) == own, "both look at one inbox"
         seen = counters(rows, generation.tenants)
         assert seen['pushgate_loop_lag_seconds_bucket{le="0.005"}'] == 2
         assert seen["pushgate_loop_lag_seconds_count"] == 4

@@ -20,7 +20,7 @@ def find_program(name: str) -> str:
     """Return the path of a program. Where it is missing the test is skipped, or fails in CI."""
     found = shutil.which(name)
     if found is None:
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI"):
             pytest.fail(f"{name} is not here")
         pytest.skip(f"{name} is not here: scripts/install-test-tools")
     return found

@@ -117,6 +117,21 @@ def test_api_keys_that_stand_twice() -> None:
         Tenants({"a": TenantConfig(api_keys=[key, key])})
 
 
+def test_a_read_key_is_a_tenants_own_and_none_of_its_api_keys() -> None:
+    key, other = hash_api_key("read"), hash_api_key("full")
+    tenants = Tenants({"a": TenantConfig(api_keys=[other], read_keys=[key]), "b": TenantConfig()})
+    assert (tenants.tenant_of_read_key(b"read"), tenants.tenant_of_key(b"read")) == ("a", None)
+    assert (tenants.tenant_of_read_key(b"full"), tenants.tenant_of_key(b"full")) == (None, "a")
+    assert tenants.digests_of("a") == [bytes.fromhex(other.removeprefix("sha256:"))]
+    tenants.load({"a": TenantConfig(api_keys=[other])})
+    assert tenants.tenant_of_read_key(b"read") is None
+    with pytest.raises(ConfigError) as caught:
+        Tenants({"a": TenantConfig(api_keys=[key]), "b": TenantConfig(read_keys=[key])})
+    assert str(caught.value) == (
+        "tenants.b.read_keys[0]: expected a key that stands nowhere else, got one that tenants.a.api_keys has already"
+    )
+
+
 def test_sign_token() -> None:
     tenants = tenants_with()
     before = int(time())

@@ -31,19 +31,25 @@ def request_id_for(request: AnyRequest) -> str:
 
 
 def admit(request: AnyRequest) -> str:
-    """Return the tenant of a request. Raises Problem 401."""
+    """Return the tenant of a request. Raises Problem 401, and 403 for a read key."""
     return _note(request, push_route_of(request).keys.admit(_header(request, b"authorization")))
 
 
+def admit_reader(request: AnyRequest) -> tuple[str, bool]:
+    """Return the tenant of a request that only asks, and whether its key may do more than that. Raises Problem 401."""
+    tenant, may_change = push_route_of(request).keys.admit_reader(_header(request, b"authorization"))
+    return _note(request, tenant), may_change
+
+
 def admit_json(request: AnyRequest) -> str:
-    """Return the tenant of a request whose body is JSON. Raises Problem 401, 415."""
+    """Return the tenant of a request whose body is JSON. Raises Problem 401, 403, 415."""
     tenant = admit(request)
     media_of(_header(request, b"content-type"), JSON_TYPE)
     return tenant
 
 
 def admit_form(request: AnyRequest) -> tuple[str, Form]:
-    """Return the tenant of a push, and what its body is written in. Raises Problem 401, 415."""
+    """Return the tenant of a push, and what its body is written in. Raises Problem 401, 403, 415."""
     authorization, content_type = _header(request, b"authorization"), _header(request, b"content-type")
     tenant, form = push_route_of(request).admit(authorization, content_type)
     return _note(request, tenant), form

@@ -6,6 +6,7 @@ from litestar import Litestar
 from litestar.datastructures import MutableScopeHeaders
 from litestar.types import ControllerRouterHandler, Message, Scope
 
+from pushgate.api.console import CONSOLE_ROUTES
 from pushgate.api.context import ApiContext
 from pushgate.api.docs import DOCS_ROUTES
 from pushgate.api.openapi import describe
@@ -19,7 +20,7 @@ from pushgate.metrics.catalogue import API_REQUESTS
 def build_app(extra_routes: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     """Return the application; built once, before the fork. ApiServer gives it the worker's context, behind `Entry`."""
     app = Litestar(
-        route_handlers=[*ROUTES, *DOCS_ROUTES, *extra_routes],
+        route_handlers=[*ROUTES, *DOCS_ROUTES, *CONSOLE_ROUTES, *extra_routes],
         exception_handlers={Exception: handle_exception},
         before_send=[_add_headers, _count],
         # Litestar's own logging and OpenAPI stay off: what it would log is no news, and the document is ours

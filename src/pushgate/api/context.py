@@ -30,6 +30,9 @@ class TenantKeys(Protocol):
     def tenant_of_key(self, api_key: bytes) -> str | None:
         """Return the tenant that an API key belongs to, or None."""
 
+    def tenant_of_read_key(self, read_key: bytes) -> str | None:
+        """Return the tenant that a key which may only ask belongs to, or None."""
+
     def sign_token(self, tenant: str, uid: str, ttl: int, tags: Sequence[str]) -> tuple[str, int]:
         """Return a client token good for `ttl` seconds, and when it expires (seconds since 1970)."""
 

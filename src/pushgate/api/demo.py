@@ -7,33 +7,26 @@ no proxy stands in front, which would make everybody a loopback peer.
 
 import json
 import re
-from importlib.resources import files
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from litestar import Request, Response, Router, get
 from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler
 from litestar.types import ControllerRouterHandler
 
+from pushgate.api.pages import PAGE_HEADERS, file_route, read_page
 from pushgate.codes import CLOSE_ADVICE
 from pushgate.errors import Problem
 
-_FILES = files("pushgate") / "console"
-_PAGE = (_FILES / "demo.html").read_text(encoding="utf-8")
+DEMO_FILES = ("demo.js", "demo_api.js", "demo_connection.js", "demo_device.js", "theme.css", "demo.css")
+"""What the page loads, by name."""
+
+_PAGE = read_page("demo.html")
 _SETTINGS = "__SETTINGS__"
 """Where the page has a place for what it must know of this node."""
 
 _is_loopback_host = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE).fullmatch
-
-_HEADERS = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
 
 
 def demo_routes(push_key: str, clients_port: int, clients_tls: bool) -> list[ControllerRouterHandler]:
@@ -48,28 +41,12 @@ def demo_routes(push_key: str, clients_port: int, clients_tls: bool) -> list[Con
     @get("/")
     async def demo_page(request: Request[Any, Any, Any]) -> Response[bytes]:
         policy = _content_policy(request.headers["host"], scheme, clients_port)
-        return Response(page, media_type="text/html", headers={**_HEADERS, "content-security-policy": policy})
+        return Response(page, media_type="text/html", headers={**PAGE_HEADERS, "content-security-policy": policy})
 
-    assets = [
-        _file("/demo.js", "text/javascript"),
-        _file("/demo_api.js", "text/javascript"),
-        _file("/demo_connection.js", "text/javascript"),
-        _file("/demo_device.js", "text/javascript"),
-        _file("/demo.css", "text/css"),
-    ]
+    assets = [file_route(name) for name in DEMO_FILES]
     return [
         Router(path="/demo", route_handlers=[demo_page, *assets], guards=[_only_this_machine], include_in_schema=False)
     ]
-
-
-def _file(path: str, media_type: str) -> HTTPRouteHandler:
-    content = _FILES.joinpath(path[1:]).read_bytes()
-
-    @get(path)
-    async def demo_file() -> Response[bytes]:
-        return Response(content, media_type=media_type, headers=_HEADERS)
-
-    return demo_file
 
 
 def _only_this_machine(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -67,7 +67,7 @@ class PushRoute:
         self._max_ttl = context.config.inbox.max_ttl
 
     def admit(self, authorization: bytes | None, content_type: bytes | None) -> tuple[str, Form]:
-        """Return whose push it is and what it is written in. Raises Problem 401, 415."""
+        """Return whose push it is and what it is written in. Raises Problem 401, 403, 415."""
         tenant = self.keys.admit(authorization)
         if content_type == b"application/json":
             return tenant, JSON_FORM

@@ -2,7 +2,7 @@
 
 from litestar import get
 
-from pushgate.api.admission import AnyRequest, admit, push_route_of
+from pushgate.api.admission import AnyRequest, admit_reader, push_route_of
 from pushgate.api.asking import ask
 from pushgate.api.openapi import Operation, Parameter
 from pushgate.api.paths import bad_part, check_uid, part_of, query_of
@@ -64,7 +64,7 @@ RECEIPT = Operation(
 @get("/v1/messages/{id:str}", opt={"operation": RECEIPT})
 async def find_receipt(request: AnyRequest) -> Receipt:
     """Return the receipt of a message."""
-    tenant = admit(request)
+    tenant, _ = admit_reader(request)
     message = part_of(request, "id")
     if not (1 <= len(message) <= MAX_ID and message.isascii() and message.isprintable()):
         raise bad_part("path", "id", "expected 1 to 128 printable ASCII characters, got something else")

@@ -140,3 +140,24 @@ class Receipt(Struct):
     devices: list[DeviceReceipt] | UnsetType = UNSET
     connected: Reached | UnsetType = UNSET
     missing: Missing = []
+
+
+class TenantLimits(Struct, frozen=True):
+    """What a tenant may take of a node, 0 for no limit: connections, pushes, bytes of a push's data, pushes in a batch.
+
+    `max_ttl` are the seconds that a reliable message may be kept.
+    """
+
+    connections: int
+    pushes_per_second: int
+    max_message: int
+    max_batch: int
+    max_ttl: int
+
+
+class TenantState(Struct, frozen=True):
+    """The tenant of an API key, and whether the key may change anything or only ask."""
+
+    tenant: str
+    access: Literal["full", "read"]
+    limits: TenantLimits

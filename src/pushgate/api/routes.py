@@ -17,6 +17,7 @@ from pushgate.api.receipts import find_receipt
 from pushgate.api.rules import has_control
 from pushgate.api.schemas import Alive, BatchAnswered, BatchBody, PushAccepted, PushBody, TokenBody, TokenMade
 from pushgate.api.stats import STATS_ROUTES
+from pushgate.api.tenant import find_tenant
 from pushgate.api.users import USER_ROUTES
 from pushgate.errors import Problem
 from pushgate.metrics.exposition import CONTENT_TYPE, expose
@@ -59,6 +60,7 @@ PUSH = Operation(
     (
         "bad_request",
         "unauthorized",
+        "forbidden",
         "too_large",
         "unsupported_media_type",
         "rate_limited",
@@ -94,6 +96,7 @@ BATCH = Operation(
     (
         "bad_request",
         "unauthorized",
+        "forbidden",
         "too_large",
         "unsupported_media_type",
         "rate_limited",
@@ -225,4 +228,4 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
 
-ROUTES = (push, push_many, find_receipt, make_token, *USER_ROUTES, *STATS_ROUTES, healthz, readyz, metrics)
+ROUTES = (push, push_many, find_receipt, make_token, *USER_ROUTES, *STATS_ROUTES, find_tenant, healthz, readyz, metrics)

@@ -3,7 +3,7 @@
 from litestar import get
 from msgspec import structs
 
-from pushgate.api.admission import AnyRequest, admit
+from pushgate.api.admission import AnyRequest, admit_reader
 from pushgate.api.asking import ask
 from pushgate.api.openapi import Operation
 from pushgate.api.reports import NodeNumbers, Nodes, NodeState, Numbers, Stats
@@ -56,7 +56,7 @@ NODES = Operation(
 @get("/v1/stats", opt={"operation": STATS})
 async def stats(request: AnyRequest) -> Stats:
     """Return the tenant's numbers."""
-    counted = await ask(request, Count(admit(request)), Counted)
+    counted = await ask(request, Count(admit_reader(request)[0]), Counted)
     nodes = [_describe(node, reply) for node, reply in counted.replies]
     columns = {name: [getattr(node, name) for node in nodes] for name in Numbers.__struct_fields__}
     total = Numbers(**{name: round(sum(column), 1) for name, column in columns.items()})
@@ -66,7 +66,7 @@ async def stats(request: AnyRequest) -> Stats:
 @get("/v1/nodes", opt={"operation": NODES})
 async def nodes(request: AnyRequest) -> Nodes:
     """Return the nodes."""
-    counted = await ask(request, Count(admit(request)), Counted)
+    counted = await ask(request, Count(admit_reader(request)[0]), Counted)
     return Nodes([_tell(node, reply) for node, reply in counted.replies], counted.missing)
 
 

@@ -4,7 +4,7 @@ import re
 
 from litestar import delete, get
 
-from pushgate.api.admission import AnyRequest, admit
+from pushgate.api.admission import AnyRequest, admit, admit_reader
 from pushgate.api.asking import ask
 from pushgate.api.openapi import Operation, Parameter
 from pushgate.api.paths import bad_part, check_uid, part_of
@@ -16,7 +16,8 @@ from pushgate.messages.questions import Closed, Find, Kick, Sessions
 _is_session = re.compile(r"[0-9a-f]{16}").fullmatch
 
 _USER = Parameter("user", Uid, "alice")
-_PROBLEMS = ("bad_request", "unauthorized", "not_found", "internal_error", "bus_unavailable", "unavailable")
+_ASKED = ("bad_request", "unauthorized", "not_found", "internal_error", "bus_unavailable", "unavailable")
+_PROBLEMS = (*_ASKED, "forbidden")
 _SESSION = "00f100f100f100f1"
 
 USER = Operation(
@@ -44,7 +45,7 @@ USER = Operation(
         ],
         "missing": [],
     },
-    problems=_PROBLEMS,
+    problems=_ASKED,
 )
 KICK_USER = Operation(
     "Close a user's sessions",
@@ -70,7 +71,7 @@ KICK_SESSION = Operation(
 @get("/v1/users/{user:str}", opt={"operation": USER})
 async def find_user(request: AnyRequest) -> UserState:
     """Return a user's sessions."""
-    tenant = admit(request)
+    tenant, _ = admit_reader(request)
     uid = _uid_of(request)
     found = await ask(request, Find(tenant, uid), Sessions)
     sessions = [

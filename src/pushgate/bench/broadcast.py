@@ -6,7 +6,7 @@ import time
 from pushgate.bench import server_cost
 from pushgate.bench.connect import open_all
 from pushgate.bench.crew import Crew, Show, divide
-from pushgate.bench.figures import generator, per, warnings
+from pushgate.bench.figures import conclude, generator, per
 from pushgate.bench.options import Address, BenchError, Common, Result
 from pushgate.bench.payload import EVERYONE, PushRequest, padding_for
 
@@ -45,7 +45,7 @@ def bench_broadcast(common: Common, connections: int, rounds: int, size: int, sh
             }
         figures["generator"] = generator(totals, len(shares), crew.busiest)
         ok = totals.opened == connections and not (totals.lost or missing or refused)
-        return Result(figures, ok, warnings(totals, crew.busiest))
+        return conclude(figures, ok, totals, crew)
 
 
 def push_round(crew: Crew, common: Common, request: PushRequest, show: Show | None) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pushgate.errors import ConfigError
 
 
 def bus(
+    ctx: typer.Context,
     url: Annotated[str, typer.Argument(help="As in the setting bus.url; the broker must be one that you may load.")],
     callers: CallerCount = 600,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to publish, in each part.")] = 5.0,
@@ -33,4 +34,4 @@ def bus(
         raise ConfigError("--kill and --restart: expected both or neither")
     outage = None if kill is None else Outage(kill, restart, parse_place(listens or url.rpartition("@")[2]))
     load = Load(callers, seconds, size, tuple(rate or (200, 1000)))
-    finish(bench_bus(url, load, outage, tuple(server_pid or ())), as_json)
+    finish(ctx, bench_bus(url, load, outage, tuple(server_pid or ())), as_json)

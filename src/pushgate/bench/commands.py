@@ -1,6 +1,7 @@
 """The command line of `pushgate bench`: options in, a Result out. Heavy imports wait until a command runs."""
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from pushgate.bench import bus_commands, crowd_commands
 from pushgate.bench.flags import (
     API,
     DATA_DIR,
+    PAGE,
     URL,
     AckEvery,
     Api,
@@ -45,6 +47,15 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def choose(
+    ctx: typer.Context,
+    page: Annotated[Path | None, typer.Option("--html", help="Write the figures, with plots, as a page, too.")] = None,
+) -> None:
+    """Take what holds for every bench."""
+    ctx.meta[PAGE] = page
+
+
 @app.command()
 def connect(
     ctx: typer.Context,
@@ -75,7 +86,7 @@ def connect(
     common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, bare, timeout, ack_every)
     with progress("connect") as show:
         result = bench_connect(common, connections, hold, show)
-    finish(result, as_json)
+    finish(ctx, result, as_json)
 
 
 @app.command()
@@ -106,7 +117,7 @@ def broadcast(
     common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
     with progress("broadcast") as show:
         result = bench_broadcast(common, connections, rounds, size, show)
-    finish(result, as_json)
+    finish(ctx, result, as_json)
 
 
 @app.command()
@@ -146,7 +157,7 @@ def push(
     common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
     with progress("push") as show:
         result = bench_push(common, users, Calls(callers, seconds, size, rate), idle, show)
-    finish(result, as_json)
+    finish(ctx, result, as_json)
 
 
 @app.command()
@@ -184,7 +195,7 @@ def reliable(
     common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout, ack_every)
     with progress("reliable") as show:
         result = bench_push(common, users, Calls(callers, seconds, 0, rate), 0, show)
-    finish(result, as_json)
+    finish(ctx, result, as_json)
 
 
 @app.command()
@@ -220,11 +231,12 @@ def resume(
     common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout, ack_every)
     with progress("resume") as show:
         result = bench_resume(common, connections, missed, everyone, tuple(kill or ()), show)
-    finish(result, as_json)
+    finish(ctx, result, as_json)
 
 
 @app.command()
 def hostile(
+    ctx: typer.Context,
     rate: Annotated[float, typer.Option(min=1, help="Handshakes a second, at fixed instants.")] = 2000.0,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long.")] = 10.0,
     sources: Annotated[int, typer.Option(min=1, max=16_000_000, help="Addresses to come from.")] = 50,
@@ -242,7 +254,7 @@ def hostile(
     check_pin(pin)
     if pin is not None:
         os.sched_setaffinity(0, {pin})
-    finish(bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)
+    finish(ctx, bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)
 
 
 app.command()(crowd_commands.storm)

@@ -2,7 +2,7 @@
 
 from pushgate.bench import server_cost
 from pushgate.bench.crew import Crew, Show, divide
-from pushgate.bench.figures import generator, per, server_memory, warnings
+from pushgate.bench.figures import conclude, generator, per, server_memory
 from pushgate.bench.options import Common, Result
 
 
@@ -42,4 +42,4 @@ def bench_connect(common: Common, connections: int, hold: float, show: Show | No
                 "cpu_s_in_hold": round(after.cpu - connected.cpu, 2),
             }
         figures["generator"] = generator(totals, len(shares), crew.busiest)
-        return Result(figures, totals.opened == connections and not totals.lost, warnings(totals, crew.busiest))
+        return conclude(figures, totals.opened == connections and not totals.lost, totals, crew)

@@ -13,6 +13,8 @@ from pushgate.bench.options import BenchError, Calls, Common, Share, process_roo
 from pushgate.bench.totals import Progress, Totals
 from pushgate.bench.worker import Worker
 
+_RECORD_EVERY = 0.25
+
 Show = Callable[[Progress], None]
 """Is given the summed progress a few times a second."""
 
@@ -64,6 +66,9 @@ class Crew:
         self._latest: dict[Connection, Progress] = {}
         self._before: list[float] = []
         self._peak = 0.0
+        self._began = time.monotonic()
+        self.series: list[tuple[float, Progress]] = []
+        """How far all were, a few times a second: seconds since the start, and their progress."""
         try:
             for share in shares:
                 self._fork(common, share, window)
@@ -136,6 +141,7 @@ class Crew:
                 assert isinstance(pipe, Connection)
                 self._latest[pipe] = self._receive(pipe)
             progress = self.progress()
+            self._record(time.monotonic() - self._began, progress)
             if progress.messages != messages:
                 messages, changed = progress.messages, time.monotonic()
             if show:
@@ -158,6 +164,10 @@ class Crew:
             max(columns[7]),
             sum(columns[8]),
         )
+
+    def _record(self, when: float, progress: Progress) -> None:
+        if not self.series or when - self.series[-1][0] >= _RECORD_EVERY:
+            self.series.append((when, progress))
 
     def totals(self) -> Totals:
         """The totals of all together."""

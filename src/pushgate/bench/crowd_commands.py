@@ -56,7 +56,7 @@ def storm(
     common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
     with progress("storm") as show:
         result = bench_storm(common, connections, show)
-    finish(result, as_json)
+    finish(ctx, result, as_json)
 
 
 def scale(
@@ -95,4 +95,4 @@ def scale(
     calls = Calls(callers, seconds, size)
     with progress("scale") as show:
         result = bench_scale(common, connections, calls, spread, hold, data_dir if upgrade else None, show)
-    finish(result, as_json)
+    finish(ctx, result, as_json)

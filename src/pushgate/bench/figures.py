@@ -1,5 +1,8 @@
 """What the benches' figures have in common: how they are worked out, named and rounded."""
 
+from pushgate.bench.crew import Crew
+from pushgate.bench.histogram import curve
+from pushgate.bench.options import Plot, Result
 from pushgate.bench.server_cost import Cost
 from pushgate.bench.totals import Totals
 
@@ -22,6 +25,25 @@ def per(amount: float, divisor: float, digits: int = 1) -> float:
 def generator(totals: Totals, processes: int, busiest: float) -> dict[str, object]:
     """What the generator itself took; `cpu_s` includes its start and the signing of tokens."""
     return {"processes": processes, "cpu_s": round(totals.cpu, 2), "busiest": round(busiest, 2)}
+
+
+def conclude(figures: dict[str, object], ok: bool, totals: Totals, crew: Crew) -> Result:
+    """Return the result of a bench, with its warnings and what it can draw."""
+    latencies = (("handshakes", totals.handshakes), ("calls", totals.calls), ("to the clients", totals.latencies))
+    plots = [
+        Plot(f"Latency: {title}", "per cent of them", "ms at most", curve(histogram)) for title, histogram in latencies
+    ]
+    opened = [(when, float(progress.opened - progress.lost)) for when, progress in crew.series]
+    pairs = zip(crew.series, crew.series[1:], strict=False)
+    rates = [
+        (after, (now.messages - then.messages) / (after - before))
+        for (before, then), (after, now) in pairs
+        if now.messages >= then.messages
+    ]
+    plots += [Plot("Connections open", "seconds", "", opened), Plot("Messages a second", "seconds", "", rates)]
+    return Result(
+        figures, ok, warnings(totals, crew.busiest), [plot for plot in plots if any(y for _, y in plot.points)]
+    )
 
 
 def warnings(totals: Totals, busiest: float) -> list[str]:

@@ -64,6 +64,8 @@ Connections = Annotated[int, typer.Argument(min=1, help="Connections to open.")]
 URL = "ws://127.0.0.1:8000/ws"
 API = "http://127.0.0.1:8001"
 DATA_DIR = Path("pushgate-data")
+PAGE = "pushgate.bench.page"
+"""What the path of the page is called among what commands leave each other."""
 
 
 def make_common(ctx: typer.Context, url: str, api: str, api_key: str, secret: str, data_dir: Path) -> "Common":
@@ -131,10 +133,15 @@ def check_pin(pin: int | None) -> None:
         raise ConfigError(f"--pin {pin}: expected one of the CPUs {sorted(os.sched_getaffinity(0))}")
 
 
-def finish(result: "Result", as_json: bool) -> None:
-    """Show a result, and end the program with 1 when not all was well."""
+def finish(ctx: typer.Context, result: "Result", as_json: bool) -> None:
+    """Show a result, as a page too where one is wanted, and end the program with 1 when not all was well."""
     from pushgate.bench.report import write
 
     write(result, as_json)
+    page: Path | None = ctx.meta.get(PAGE)
+    if page is not None:
+        from pushgate.bench.page import make_page
+
+        page.write_text(make_page(result))
     if not result.ok:
         raise typer.Exit(1)

@@ -57,6 +57,14 @@ class Histogram:
         return {**named, "max": round(self.worst / 1000, 3)}
 
 
+def curve(histogram: Histogram) -> list[tuple[float, float]]:
+    """Return the milliseconds that each of many percentiles does not exceed, from the median to the last hundredth of
+    a per cent; nothing where nothing was counted."""
+    if not histogram.count:
+        return []
+    return [(percent, histogram.percentile(percent)) for percent in (*range(50, 99), 99, 99.5, 99.9, 99.95, 99.99)]
+
+
 def _upper_edge(slot: int) -> int:
     """The highest value, in microseconds, that the slot counts."""
     if slot < 1 << _FINE:

@@ -121,13 +121,24 @@ class Share:
     missed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A line for people to look at: what `x` and `y` are, with their units, and the points from left to right."""
+
+    title: str
+    x: str
+    y: str
+    points: list[tuple[float, float]]
+
+
 @dataclass(slots=True)
 class Result:
-    """What a bench found: `figures` ready for JSON, `warnings` in words, and whether all was well."""
+    """What a bench found: `figures` ready for JSON, `warnings` in words, whether all was well, and what to draw."""
 
     figures: dict[str, object]
     ok: bool
     warnings: list[str] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
 
 
 def process_room() -> int:

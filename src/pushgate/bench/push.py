@@ -3,7 +3,7 @@
 from pushgate.bench import server_cost
 from pushgate.bench.connect import open_all
 from pushgate.bench.crew import Crew, Show, divide
-from pushgate.bench.figures import generator, per, warnings
+from pushgate.bench.figures import conclude, generator, per
 from pushgate.bench.options import Calls, Common, Result
 
 
@@ -51,4 +51,4 @@ def bench_push(common: Common, users: int, calls: Calls, idle: int = 0, show: Sh
     figures["generator"] = generator(totals, len(shares), crew.busiest)
     whole = totals.opened == connections + idle and totals.accepted > 0 and settled
     ok = whole and not (totals.lost or totals.errors or totals.missing)
-    return Result(figures, ok, warnings(totals, crew.busiest))
+    return conclude(figures, ok, totals, crew)

@@ -8,7 +8,7 @@ from pushgate.bench import server_cost
 from pushgate.bench.broadcast import post
 from pushgate.bench.connect import open_all
 from pushgate.bench.crew import Crew, Show, divide
-from pushgate.bench.figures import generator, per, warnings
+from pushgate.bench.figures import conclude, generator, per
 from pushgate.bench.options import BenchError, Common, Result
 from pushgate.bench.payload import EVERYONE, Ids, PushRequest, many_users
 
@@ -66,7 +66,7 @@ def bench_resume(
         figures["server"] = {"cpu_us_per_device": per(cpu * 1e6, opened, 2), "cpu_s": round(cpu, 2)}
     figures["generator"] = generator(totals, len(shares), crew.busiest)
     ok = opened == connections and got == expected
-    return Result(figures, ok, warnings(totals, crew.busiest))
+    return conclude(figures, ok, totals, crew)
 
 
 def _push(common: Common, users: int, count: int, everyone: bool) -> None:

@@ -11,7 +11,7 @@ from pushgate.bench import machine, server_cost
 from pushgate.bench.broadcast import push_round
 from pushgate.bench.connect import open_all
 from pushgate.bench.crew import Crew, Show, divide
-from pushgate.bench.figures import generator, per, server_memory, warnings
+from pushgate.bench.figures import conclude, generator, per, server_memory
 from pushgate.bench.options import BenchError, Calls, Common, Result
 from pushgate.bench.payload import EVERYONE, PushRequest, everyone_over, padding_for
 from pushgate.bench.totals import Totals
@@ -83,7 +83,7 @@ def bench_scale(
     figures["missing"] = missing = _missing(figures) + totals.missing
     figures["generator"] = generator(totals, len(shares), crew.busiest)
     ok = settled and totals.opened == connections and not (totals.lost or totals.errors or missing)
-    return Result(figures, ok, warnings(totals, crew.busiest))
+    return conclude(figures, ok, totals, crew)
 
 
 def _tell_pushes(totals: Totals, cpu: float) -> dict[str, object]:

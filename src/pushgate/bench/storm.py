@@ -3,7 +3,7 @@
 from pushgate.bench import server_cost
 from pushgate.bench.connect import open_all
 from pushgate.bench.crew import Crew, Show, divide
-from pushgate.bench.figures import generator, per, warnings
+from pushgate.bench.figures import conclude, generator, per
 from pushgate.bench.options import Common, Result
 
 PATIENCE = 600.0
@@ -43,4 +43,4 @@ def bench_storm(common: Common, connections: int, show: Show | None = None) -> R
     figures["generator"] = generator(totals, len(shares), crew.busiest)
     totals.failures = opened.failures  # that a storm is refused at first is no fault of the bench
     ok = back and opened.opened == totals.opened == connections and not totals.lost
-    return Result(figures, ok, warnings(totals, crew.busiest))
+    return conclude(figures, ok, totals, crew)

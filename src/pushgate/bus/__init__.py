@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from pushgate.bus.base import Bus, Parcel, Receive
+from pushgate.bus.base import Bus, Feed, Parcel, Receive
 from pushgate.config import shown_url
 from pushgate.errors import ConfigError
 
-__all__ = ["BACKENDS", "Bus", "Parcel", "Receive", "create_bus"]
+__all__ = ["BACKENDS", "Bus", "Feed", "Parcel", "Receive", "create_bus", "create_feed"]
 
 BACKENDS = {
     "memory": "memory.MemoryBus",
@@ -19,6 +19,7 @@ BACKENDS = {
     "rediss+sentinel": "redis.RedisBus",
     "redis+cluster": "redis.RedisBus",
     "rediss+cluster": "redis.RedisBus",
+    "rocketmq": "rocketmq.RocketMqBus",
     "zookeeper": "zookeeper.ZooKeeperBus",
 }
 """Where the backend of a scheme is, in this room. Each is imported when it is wanted: some need an extra."""
@@ -39,3 +40,11 @@ def create_bus(url: str, prefix: str = "pushgate", node: int | None = None) -> B
     except ModuleNotFoundError as error:
         raise ConfigError(f"bus.url: {scheme} needs the extra: pip install 'pushgate[{module}]' ({error})") from None
     return backend(url, prefix) if node is None else backend(url, prefix, node)
+
+
+def create_feed(url: str, prefix: str = "pushgate") -> Feed | None:
+    """Return what brings pushes that business systems produce to the bus's broker; None where the url names none."""
+    if not url.startswith("rocketmq:"):
+        return None
+    feed: Feed | None = import_module("pushgate.bus.rocketmq_feed").create(url, prefix)
+    return feed

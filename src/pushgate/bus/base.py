@@ -18,7 +18,7 @@ What every backend promises:
 - A backend reconnects by itself, for ever, and never loses a subscription over it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 Receive = Callable[[bytes], None]
@@ -65,3 +65,17 @@ class Bus(Protocol):
 
     async def stop(self) -> None:
         """Let go of the bus; what was published and not confirmed may be lost."""
+
+
+Produced = Callable[[Mapping[str, str], bytes], None]
+"""Takes what a business system produced: the properties of the message, and its body; must not raise."""
+
+
+class Feed(Protocol):
+    """What business systems produce to a broker, brought to every worker: from the start on, at least once."""
+
+    async def start(self, take: Produced) -> None:
+        """Begin; returns when nothing produced from now on is missed. Waits for a broker that is not there yet."""
+
+    async def stop(self) -> None:
+        """Let go of the broker."""

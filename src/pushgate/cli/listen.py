@@ -42,7 +42,7 @@ def listen(
     from msgspec import json
 
     from pushgate.client.listener import Listener
-    from pushgate.client.pusher import Pusher
+    from pushgate.client.pusher import AsyncPusher
     from pushgate.client.trust import make_trust
 
     if device is None and cursor_file is not None:
@@ -54,7 +54,7 @@ def listen(
     pretty = sys.stdout.isatty()
 
     async def new_token() -> str:
-        async with Pusher(api, key, tls=tls) as pusher:
+        async with AsyncPusher(api, key, patience=0, tls=tls) as pusher:
             return await pusher.token(user)
 
     async def listen_on() -> None:

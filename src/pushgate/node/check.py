@@ -4,7 +4,7 @@ import os
 import time
 from typing import NamedTuple
 
-from pushgate.bus import create_bus
+from pushgate.bus import create_bus, create_feed
 from pushgate.config import Config
 from pushgate.errors import ConfigError
 from pushgate.inbox import create_inbox
@@ -50,6 +50,7 @@ def check_config(config: Config) -> Checked:
             raise ConfigError(f"node.workers: expected 1 with the {name} `memory:`, got {workers}")
     if servers.bus != EMBEDDED:
         create_bus(servers.bus, config.bus.prefix)
+        create_feed(servers.bus, config.bus.prefix)
     if servers.inbox not in (EMBEDDED, NONE):
         create_inbox(servers.inbox, config.bus.prefix, Rows(1).row(0), options_of(config, ""))
     if config.bus.routing == DIRECTORY and servers.bus != EMBEDDED:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from pushgate.log import bind, get_logger
 from pushgate.node.control import HAND_OVER, READY, Said, hear, open_control, say
+from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Settings, send_settings
 from pushgate.node.timers import BackOff
-from pushgate.node.worker import WorkerPlan, run_worker
+from pushgate.node.worker import run_worker
 
 _OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _log = get_logger("supervisor")

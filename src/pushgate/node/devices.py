@@ -11,7 +11,7 @@ from pushgate.delivery.unread import Unread
 from pushgate.inbox import FollowedTo, Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
-from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, WORKER_INBOX_AWAY
+from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, INBOX_READY, WORKER_INBOX_AWAY
 from pushgate.metrics.rows import Row
 from pushgate.node.opening import Opening
 from pushgate.node.room import watch_room
@@ -119,7 +119,8 @@ class Devices:
         self.reliable.tick()
         self.unread.tick()
         self._cursors.tick()
-        self._row[WORKER_INBOX_AWAY] = bool(self.why_not_ready())
+        ready = not self.why_not_ready()
+        self._row[INBOX_READY], self._row[WORKER_INBOX_AWAY] = ready, not ready
 
     def empty(self) -> None:
         """Let nobody in any more: the worker stops."""

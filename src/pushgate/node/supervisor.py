@@ -32,6 +32,7 @@ from pushgate.node.holdings import Holdings
 from pushgate.node.memory import watch_memory
 from pushgate.node.nats_keeper import NatsKeeper
 from pushgate.node.nats_server import NatsServer
+from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Reload
 from pushgate.node.servers import EMBEDDED
 from pushgate.node.signals import Signals, has_terminal
@@ -40,7 +41,6 @@ from pushgate.node.systemd import Systemd
 from pushgate.node.timers import Timers
 from pushgate.node.turnover import Turnover
 from pushgate.node.watchdog import Watchdog
-from pushgate.node.worker import WorkerPlan
 from pushgate.node.workers import Workers
 from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls, note_expiry

@@ -10,9 +10,9 @@ from pushgate.metrics.catalogue import WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.children import Child
 from pushgate.node.control import RETIRE, STOP, Said
+from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Settings
 from pushgate.node.timers import Timers
-from pushgate.node.worker import WorkerPlan
 from pushgate.sockets.addresses import AddressCounts
 
 _log = get_logger("supervisor")

@@ -56,7 +56,7 @@ class Tenants:
     def load(self, tenants: Mapping[str, TenantConfig]) -> None:
         """Have these tenants in place of those before. Raises ConfigError, and then those before stay."""
         loaded = {name: _load_tenant(name, config) for name, config in tenants.items()}
-        api_keys = _load_api_keys(tenants)
+        api_keys, read_keys = _load_api_keys(tenants)
         new = [name for name in tenants if name not in self.numbers]
         if len(self.numbers) + len(new) > MAX_TENANTS:
             raise ConfigError(
@@ -67,6 +67,11 @@ class Tenants:
             self.numbers[name] = len(self.numbers)
         self._tenants = loaded
         self._api_keys = api_keys
+        self._read_keys = read_keys
+        self._digests = {
+            name: [bytes.fromhex(key.removeprefix("sha256:")) for key in config.api_keys]
+            for name, config in tenants.items()
+        }
         self._quotas = {name: _quota(self.numbers[name], config) for name, config in tenants.items()}
         self.generation += 1
 
@@ -91,9 +96,17 @@ class Tenants:
         return read_claims(payload, tenant.require_exp)
 
     def tenant_of_key(self, api_key: bytes) -> str | None:
-        """Return the name of the tenant that an API key belongs to, or None for an unknown key."""
+        """Return the name of the tenant that an API key belongs to, or None for an unknown or a read key."""
         # The lookup compares hashes, so its time tells nothing about a key.
         return self._api_keys.get("sha256:" + sha256(api_key).hexdigest())
+
+    def tenant_of_read_key(self, read_key: bytes) -> str | None:
+        """Return the name of the tenant that a read key belongs to, which may only ask; or None for any other key."""
+        return self._read_keys.get("sha256:" + sha256(read_key).hexdigest())
+
+    def digests_of(self, tenant: str) -> Sequence[bytes]:
+        """Return the SHA-256 of each of a tenant's API keys, without those that only read; none for an unknown one."""
+        return self._digests.get(tenant, ())
 
     def sign_token(self, tenant: str, uid: str, ttl: int, tags: Sequence[str] = ()) -> tuple[str, int]:
         """Return a token for a user and when it expires (seconds since 1970): `ttl` seconds from now.
@@ -151,18 +164,28 @@ def _quota(number: int, config: TenantConfig) -> Quota:
     return Quota(*limits, *slots)
 
 
-def _load_api_keys(tenants: Mapping[str, TenantConfig]) -> dict[str, str]:
-    """Return the tenant of each hash. A hash that stands twice would make its tenant a matter of order."""
-    owners: dict[str, str] = {}
+def _load_api_keys(tenants: Mapping[str, TenantConfig]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the tenant of each hash of an API key, and of a read key.
+
+    A hash that stands twice would make its tenant, or what it may do, a matter of order.
+    """
+    places: dict[str, str] = {}
+    api_keys: dict[str, str] = {}
+    read_keys: dict[str, str] = {}
     for name, config in tenants.items():
-        for index, key_hash in enumerate(config.api_keys):
-            if key_hash in owners:
-                raise ConfigError(
-                    f"tenants.{name}.api_keys[{index}]: expected a key that stands nowhere else, "
-                    f"got one that tenants.{owners[key_hash]}.api_keys has already"
-                )
-            owners[key_hash] = name
-    return owners
+        for setting, hashes, owners in (
+            ("api_keys", config.api_keys, api_keys),
+            ("read_keys", config.read_keys, read_keys),
+        ):
+            for index, key_hash in enumerate(hashes):
+                if key_hash in places:
+                    raise ConfigError(
+                        f"tenants.{name}.{setting}[{index}]: expected a key that stands nowhere else, "
+                        f"got one that {places[key_hash]} has already"
+                    )
+                places[key_hash] = f"tenants.{name}.{setting}"
+                owners[key_hash] = name
+    return api_keys, read_keys
 
 
 def _bad_request(field: str, reason: str) -> Problem:

@@ -1,0 +1,1 @@
+"""Connections to RocketMQ by its remoting protocol, for the bus."""
