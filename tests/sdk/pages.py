@@ -55,7 +55,7 @@ class Pages:
 
 async def connected(page: Page) -> None:
     """Wait until a page is connected."""
-    await page.wait_for_function("gate.state.name === 'connected'")
+    await page.wait_for_function("typeof gate === 'object' && gate.state.name === 'connected'")
 
 
 async def wait_for(page: Page, data: list[Any]) -> None:

@@ -1,7 +1,10 @@
 """The SDK in a real Chromium, against a real gateway: an inbox, several tabs, what happens to pages."""
 
+import re
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.rig.node import RunningNode
@@ -18,8 +21,6 @@ def push(node: RunningNode, user: str, *data: Any, **fields: Any) -> None:
 
 async def connections(page: Page, node: RunningNode, user: str) -> int:
     """How many connections a user has, as the gateway sees it."""
-    import httpx
-
     answer = httpx.get(f"{node.api}/v1/users/{user}", headers={"Authorization": f"Bearer {node.key}"}, timeout=10)
     return len(answer.json()["sessions"])
 
@@ -121,16 +122,12 @@ async def test_bytes_are_bytes(pages: Pages, node: RunningNode) -> None:
     await page.evaluate(
         "void (work = (message) => { message.data = [message.data instanceof Uint8Array, ...message.data] })"
     )
-    import httpx
-
     body = {"user": "bytes", "data_base64": "AQL/"}
     httpx.post(f"{node.api}/v1/push", json=body, headers={"Authorization": f"Bearer {node.key}"}, timeout=10)
     await wait_for(page, [[True, 1, 2, 255]])
 
 
 async def test_a_user_that_is_kicked_is_told_in_every_tab(pages: Pages, node: RunningNode) -> None:
-    import httpx
-
     first, second = [await pages.open("kicked", inbox=True) for _ in range(2)]
     httpx.delete(
         f"{node.api}/v1/users/kicked/sessions", headers={"Authorization": f"Bearer {node.key}"}, timeout=10
@@ -138,3 +135,19 @@ async def test_a_user_that_is_kicked_is_told_in_every_tab(pages: Pages, node: Ru
     for page in (first, second):
         await page.wait_for_function("gate.state.name === 'closed' && gate.state.code === 4503")
     assert await connections(first, node, "kicked") == 0
+
+
+async def test_a_plain_websocket_in_ten_lines(pages: Pages, node: RunningNode) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+    lines = re.findall(r"```js\n(async function connect.*?)```", guide, re.DOTALL)[0]
+    script = lines.replace("wss://push.example.com/ws", node.url).replace("/push-token", "/token?user=plainly")
+    assert node.url in script
+    assert "/token?user=plainly" in script
+    page = await pages.blank()
+    await page.goto(pages.site.url)
+    async with page.expect_websocket() as opened:
+        await page.add_script_tag(content=script.replace("console.log(event, data)", "got.push([event, data])"))
+    async with (await opened.value).expect_event("framereceived"):
+        pass  # the gateway's welcome
+    assert node.push("plainly", {"n": 1}, event="note").status_code == 202
+    await wait_for(page, [["note", {"n": 1}]])

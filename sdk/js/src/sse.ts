@@ -32,9 +32,8 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
     const answer = await fetch(new URL("sse" + url.search, url), { headers, signal: stop.signal });
     if (!answer.ok || !answer.body) {
       await answer.body?.cancel();
-      // What is wrong with the request stays wrong.
-      const code = answer.status < 500 && answer.status !== 429 ? 4500 : 0;
-      return end({ code, reason: `refused with status ${answer.status}` });
+      // Whatever it says: it may be a proxy's word. What the gateway itself does not like it says by `close`.
+      return end({ code: 0, reason: `refused with status ${answer.status}` });
     }
     hears.opened();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -139,13 +139,7 @@ test("after a stream that ended a WebSocket is tried once, then events again", a
   expect(streams).toHaveLength(2); // a WebSocket opened: it is not the network that lets none through
 });
 
-test.each([400, 403])("a request that is refused with %i is not made again", async (status) => {
-  sseStatus = status;
-  await fallBack();
-  expect(gate.state).toMatchObject({ name: "closed", reason: `refused with status ${status}` });
-});
-
-test.each([429, 503])("a request that is refused with %i is made again", async (status) => {
+test.each([400, 403, 404, 429, 503])("a request that is refused with %i is made again", async (status) => {
   sseStatus = status;
   await fallBack();
   expect(gate.state).toMatchObject({ name: "waiting", reason: `refused with status ${status}` });
