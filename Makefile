@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SDK := sdk/js
 # The tests start some hundred processes: what they import is to be compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format docs bench million autobahn fuzz soak chaos servers stories lock clean
+.PHONY: help install install-dev run test lint format docs bench million autobahn fuzz soak chaos servers stories sdk sdk-faults lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +48,7 @@ stories: $(VENV)/.examples  ## start a gateway and five applications that push t
 
 test: install-dev $(VENV)/.docs  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
 	scripts/install-test-tools
+	if command -v npm >/dev/null; then $(MAKE) sdk; fi
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -90,6 +92,16 @@ servers: install-dev  ## fetch what is missing, and run NATS, Redis, ZooKeeper a
 	scripts/install-test-tools
 	PYTHONPATH=. $(BIN)/python scripts/servers $(ARGS)
 
+$(SDK)/node_modules/.package-lock.json: $(SDK)/package.json $(SDK)/package-lock.json
+	cd $(SDK) && npm ci --silent
+	@touch $@
+
+sdk: $(SDK)/node_modules/.package-lock.json  ## build the client for browsers, sdk/js/dist (needs Node.js 18 or newer)
+	cd $(SDK) && npm run --silent build
+
+sdk-faults: install-dev sdk  ## hurt pages in a Chromium for CYCLES=100, SECONDS=1200 at most; exits 1 if they lose any
+	$(BIN)/python -m tests.sdk.faults $(or $(CYCLES),100) $(or $(SECONDS),1200)
+
 lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group build -o requirements/build.txt
@@ -107,4 +119,4 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	  --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 clean:  ## remove what install and tests made
-	rm -rf $(VENV) site .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(SDK)/node_modules $(SDK)/dist

@@ -6,7 +6,7 @@ Tests take playwright from here, so that a machine without it is told about in o
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -59,11 +59,13 @@ def find_chromium() -> str:
 
 
 @asynccontextmanager
-async def launch() -> AsyncIterator[Browser]:
-    """Run a headless Chromium."""
+async def launch(without: Sequence[str] = ()) -> AsyncIterator[Browser]:
+    """Run a headless Chromium, `without` some of the arguments that playwright gives it."""
     path = find_chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=list(ARGUMENTS), ignore_default_args=list(without)
+        )
         try:
             yield browser
         finally:

@@ -1,0 +1,146 @@
+// The way around a network that lets no WebSocket through.
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Pushgate } from "../src/index";
+import { FakeSocket, install, makeToken, pass } from "./fakes";
+
+interface Asked {
+  url: URL;
+  init: RequestInit;
+}
+
+let gate: Pushgate;
+let got: unknown[];
+let streams: (Asked & { say(text: string): Promise<unknown>; end(): void })[];
+let acks: Asked[];
+let ackStatus: number;
+let sseStatus: number;
+
+const encoder = new TextEncoder();
+
+async function fakeFetch(url: URL, init: RequestInit): Promise<Response> {
+  if (url.pathname.endsWith("/ack")) {
+    acks.push({ url, init });
+    return new Response(null, { status: ackStatus });
+  }
+  let controller!: ReadableStreamDefaultController<Uint8Array>;
+  const body = new ReadableStream<Uint8Array>({ start: (given) => void (controller = given) });
+  init.signal?.addEventListener("abort", () => controller.error(new Error("aborted")));
+  streams.push({
+    url,
+    init,
+    say: (text) => (controller.enqueue(encoder.encode(text)), pass(0)),
+    end: () => controller.close(),
+  });
+  return new Response(body, { status: sseStatus });
+}
+
+/** Fail a WebSocket twice; there is a stream then. */
+async function fallBack(device?: string): Promise<void> {
+  const options = { token: () => makeToken(), ...(device ? { device } : {}) };
+  gate = new Pushgate("wss://gateway.test/push/ws", options);
+  gate.on("*", ({ data }) => got.push(data));
+  for (let n = 0; n < 2; n++) {
+    await pass(1);
+    FakeSocket.last.end(1006);
+  }
+  await pass(2);
+}
+
+const WELCOME = 'data: {"type":"welcome","session":"00f1","user":"alice","cursor":3,"epoch":"e"}\n\n';
+const message = (n: number) => `id: ${n}\ndata: {"type":"message","id":"m","event":"x","data":${n},"time":1,"offset":${n}}\n\n`;
+
+beforeEach(() => {
+  install();
+  vi.stubGlobal("fetch", fakeFetch);
+  got = [];
+  streams = [];
+  acks = [];
+  ackStatus = 204;
+  sseStatus = 200;
+});
+
+afterEach(() => {
+  gate.close();
+  vi.useRealTimers();
+});
+
+test("after two WebSockets that never opened it turns to events, and says so", async () => {
+  await fallBack("phone");
+  expect(FakeSocket.all).toHaveLength(2);
+  expect(gate.state).toEqual({ name: "connecting", transport: "sse" });
+  const { url, init } = streams[0]!;
+  expect(String(url)).toBe("https://gateway.test/push/sse?device=phone&from=oldest");
+  expect(new Headers(init.headers).get("Authorization")).toMatch(/^Bearer e30\./);
+});
+
+test("messages come, however the bytes are cut, and are acknowledged by POST", async () => {
+  await fallBack("phone");
+  const [stream] = streams;
+  const text = WELCOME + message(4) + ":\n\n" + message(5);
+  for (const part of text.match(/.{1,7}/gs)!) await stream!.say(part);
+  await pass(1);
+  expect(gate.state).toMatchObject({ name: "connected", transport: "sse", session: "00f1" });
+  expect(got).toEqual([4, 5]);
+  expect(acks.map(({ init }) => JSON.parse(init.body as string))).toEqual([
+    { session: "00f1", offset: 4 },
+    { session: "00f1", offset: 5 },
+  ]);
+  expect(String(acks[0]!.url)).toBe("https://gateway.test/push/ack");
+  expect(new Headers(acks[0]!.init.headers).get("Authorization")).toMatch(/^Bearer e30\./);
+});
+
+test("the close event is a close code", async () => {
+  await fallBack();
+  await streams[0]!.say(WELCOME + 'event: close\ndata: {"code": 4503, "reason": "kicked"}\n\n');
+  expect(gate.state).toEqual({ name: "closed", code: 4503, reason: "kicked" });
+});
+
+test("comments are signs of life; silence is asked about with an acknowledgement", async () => {
+  await fallBack("phone");
+  await streams[0]!.say(WELCOME);
+  for (let n = 0; n < 4; n++) {
+    await pass(25);
+    await streams[0]!.say(":\n\n");
+  }
+  expect(acks).toEqual([]);
+  await pass(41);
+  expect(acks.map(({ init }) => JSON.parse(init.body as string))).toEqual([{ session: "00f1", offset: 3 }]);
+  expect(gate.state.name).toBe("connected");
+});
+
+test("a session that is gone is made anew", async () => {
+  await fallBack("phone");
+  await streams[0]!.say(WELCOME);
+  ackStatus = 404;
+  await streams[0]!.say(message(4));
+  await pass(0);
+  expect(gate.state).toMatchObject({ name: "waiting", reason: "the session is gone" });
+});
+
+test("after a stream that ended a WebSocket is tried once, then events again", async () => {
+  await fallBack("phone");
+  await streams[0]!.say(WELCOME);
+  streams[0]!.end();
+  await pass(10);
+  expect(FakeSocket.all).toHaveLength(3);
+  FakeSocket.last.end(1006);
+  await pass(10);
+  expect(streams).toHaveLength(2);
+  streams[1]!.end();
+  await pass(20);
+  FakeSocket.last.welcome();
+  FakeSocket.last.end(1006);
+  await pass(20);
+  FakeSocket.last.end(1006);
+  await pass(30);
+  FakeSocket.last.end(1006);
+  await pass(30);
+  expect(streams).toHaveLength(2); // a WebSocket opened: it is not the network that lets none through
+});
+
+test.each([400, 403, 404, 429, 503])("a request that is refused with %i is made again", async (status) => {
+  sseStatus = status;
+  await fallBack();
+  expect(gate.state).toMatchObject({ name: "waiting", reason: `refused with status ${status}` });
+});
