@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help install install-dev run test lint format docs bench million autobahn fuzz soak chaos lock clean
+.PHONY: help install install-dev run test lint format docs bench million autobahn fuzz soak chaos servers stories lock clean
 
 help:  ## show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,10 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(VENV)/.examples: $(VENV)/.run requirements/examples.txt
+	$(PIP) --require-hashes -r requirements/examples.txt
+	@touch $@
+
 $(VENV)/.docs: requirements/docs.txt | $(BIN)/python
 	$(PIP) --require-hashes -r requirements/docs.txt
 	@touch $@
@@ -37,6 +41,9 @@ $(VENV)/.fuzz: $(VENV)/.run requirements/fuzz.txt
 
 run: install  ## install and start a gateway with an embedded NATS, ready to be pushed to
 	@$(BIN)/pushgate run --demo $(ARGS)
+
+stories: $(VENV)/.examples  ## start a gateway and five applications that push through it, on one page (ARGS=…, see README)
+	@$(BIN)/python -m examples.stories $(ARGS)
 
 test: install-dev $(VENV)/.docs  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
 	scripts/install-test-tools
@@ -79,11 +86,17 @@ soak: install-dev  ## good and bad clients for SECONDS=600; exits 1 where a prom
 chaos: install-dev  ## kill and cut at random under reliable pushes for SECONDS=300 (SEED=… to repeat); exits 1 if any is lost
 	$(BIN)/python -m tests.faults $(or $(SECONDS),300) $(SEED)
 
+servers: install-dev  ## fetch what is missing, and run NATS, Redis, ZooKeeper and RocketMQ for trying out, until Ctrl-C (ARGS=redis …)
+	scripts/install-test-tools
+	PYTHONPATH=. $(BIN)/python scripts/servers $(ARGS)
+
 lock:  ## pin the newest versions, with hashes, in requirements/
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --group build -o requirements/build.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --group examples -o requirements/examples.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  pyproject.toml --all-extras --group dev -c requirements/run.txt -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

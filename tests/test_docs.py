@@ -11,7 +11,7 @@ from pushgate.codes import CLOSE_ADVICE, Close
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
+    [*(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")]
 )
 
 
@@ -20,7 +20,7 @@ def test_written_pages_are_what_the_code_says() -> None:
     assert subprocess.run([sys.executable, script, "--check"], check=False).returncode == 0, f"run {script.name}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
         if "://" not in link:

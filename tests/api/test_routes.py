@@ -215,7 +215,7 @@ def test_the_document(rig: Rig) -> None:
         "/metrics",
     }
     push = document["paths"]["/v1/push"]["post"]
-    assert push["responses"].keys() == {"202", "400", "401", "409", "413", "415", "429", "500", "503"}
+    assert push["responses"].keys() == {"202", "400", "401", "403", "409", "413", "415", "429", "500", "503"}
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert document["paths"]["/healthz"]["get"]["security"] == []
     for methods in document["paths"].values():

@@ -34,7 +34,7 @@ try:
 except ImportError:
     missing("playwright (pip install playwright)")
 
-__all__ = ["NETWORK_TALK", "Browser", "Page", "Tabs", "WebSocketRoute", "expect", "launch", "until"]
+__all__ = ["NETWORK_TALK", "Browser", "BrowserContext", "Page", "Tabs", "WebSocketRoute", "expect", "launch", "until"]
 
 ARGUMENTS = (
     "--no-sandbox",

@@ -1,7 +1,5 @@
 """Real name servers and brokers of RocketMQ for tests and for trying out: started, killed, stopped by their pid.
 
-`python -m tests.fakes.rocketmq [DIRECTORY]` runs one of each until it is interrupted (scripts/rocketmq does it).
-
 They listen on loopback alone. What they consist of is fetched once from Maven Central into `.rocketmq/`.
 """
 
@@ -10,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -253,24 +250,3 @@ def _listens(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def main(directory: Path) -> None:
-    """Run a name server and a broker until SIGINT or SIGTERM."""
-    server = RealRocketMq(directory)
-    try:
-        print(f"{server.url}  (broker on 127.0.0.1:{server.broker.port}, its data in {directory})", flush=True)
-        signal.pause()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.close()
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]).absolute())
-    else:
-        with tempfile.TemporaryDirectory() as own:
-            main(Path(own))

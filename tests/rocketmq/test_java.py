@@ -1,6 +1,7 @@
 """Apache's own Java client on the other side: it consumes what pushgate published, and pushgate delivers its pushes."""
 
 import json
+import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.rig.client import WsClient
 from tests.rig.node import RunningNode, wait_until
 
 SOURCE = Path(__file__).parent / "Business.java"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "push" / "Produce.java"
 
 
 class Business:
@@ -127,3 +129,21 @@ async def test_pushgate_delivers_what_java_produced_once_and_refuses_what_is_not
     assert [each["id"] for each in received["a"]] == [each["id"] for each in received["b"]]
     wait_until(lambda: node.total("pushes_refused_total") >= 3, "the refused ones are counted")
     assert "pushgate-signature" in node.log()
+
+
+async def test_the_example_pushes_by_producing(node: RunningNode, shared_rocketmq: RealRocketMq) -> None:
+    alice = await WsClient.join(node.clients_port, f"/ws?token={node.token('alice')}")
+    said = _run_example(node, shared_rocketmq, '{"user": "alice", "event": "paid", "data": {"order": "7"}}')
+    assert "SEND_OK" in said
+    message = await alice.receive()
+    assert (message["event"], message["data"]) == ("paid", {"order": "7"})
+
+
+def _run_example(node: RunningNode, server: RealRocketMq, body: str) -> str:
+    command = ["java", *FRUGAL, "-cp", jars(), str(EXAMPLE), server.url.removeprefix("rocketmq://")]
+    environ = {**os.environ, "PUSHGATE_KEY": node.key}
+    done = subprocess.run(
+        [*command, "interop-pushes", body], check=False, env=environ, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

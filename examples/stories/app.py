@@ -1,0 +1,69 @@
+"""All stories as one application: their pages, their calls, and the token that lets a page in."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Request, Response, get, post
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.static_files import create_static_files_router
+
+from examples.stories.business import Business
+from examples.stories.comments.story import comments_routes
+from examples.stories.contract.story import contract_routes
+from examples.stories.filters.story import filters_routes
+from examples.stories.liveness.story import liveness_routes
+from examples.stories.realname.story import realname_routes
+from examples.stories.visitors import know_visitor, make_cookie, uid_of
+from pushgate.errors import PushgateError
+
+HERE = Path(__file__).parent
+STORIES = ("filters", "realname", "liveness", "comments", "contract")
+
+
+def build_app(business: Business, directory: Path) -> Litestar:
+    """Return the application; `directory` is for what it keeps as long as it runs."""
+
+    @get("/api/gateway", sync_to_thread=False)
+    def gateway() -> dict[str, str]:
+        """Where pages connect."""
+        return {"url": business.clients}
+
+    @post("/api/token")
+    async def token(request: Request[Any, Any, Any]) -> Response[dict[str, str]]:
+        """A token for who asks, who becomes a visitor by that."""
+        cookie = make_cookie(request)
+        answer = {"token": await business.token(uid_of(str(cookie.value)))}
+        return Response(answer, cookies=[cookie])
+
+    pages = [create_static_files_router(f"/{name}", [HERE / name / "page"], html_mode=True) for name in STORIES]
+    return Litestar(
+        [
+            gateway,
+            token,
+            *filters_routes(business, directory),
+            *realname_routes(business),
+            *liveness_routes(business),
+            *comments_routes(business),
+            *contract_routes(business),
+            *pages,
+            create_static_files_router("/", [HERE / "shared"], html_mode=True),
+        ],
+        dependencies={"visitor": Provide(know_visitor, sync_to_thread=False)},
+        exception_handlers={PushgateError: _away},
+        request_max_body_size=12 * 1024 * 1024,
+        on_shutdown=[business.close],
+        openapi_config=None,
+        logging_config=None,
+        after_exception=[_log],
+    )
+
+
+async def _log(error: Exception, _: Any) -> None:
+    if not isinstance(error, HTTPException | PushgateError):
+        logging.getLogger("stories").error("a call failed", exc_info=error)
+
+
+def _away(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, str]]:
+    return Response({"detail": str(error)}, status_code=503)

@@ -1,0 +1,1 @@
+"""The story of a busy stream of comments."""

@@ -1,0 +1,1 @@
+"""The story of a contract that two parties sign."""

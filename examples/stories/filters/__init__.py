@@ -1,0 +1,1 @@
+"""The story of a cover image and its eight versions."""

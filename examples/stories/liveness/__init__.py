@@ -1,0 +1,1 @@
+"""The story of a result that arrives later."""

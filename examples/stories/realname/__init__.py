@@ -1,0 +1,1 @@
+"""The story of a real-name check by QR code."""
