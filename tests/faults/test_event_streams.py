@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from pushgate.sessions.replacing import SETTLED
@@ -129,8 +130,9 @@ async def test_a_live_upgrade_keeps_streams(make_node: MakeNode) -> None:
     await asyncio.to_thread(wait_until, lambda: node.metrics()["event_streams"] == 0, "leaving is noticed")
 
 
-async def test_a_drained_node_tells_streams_and_so_does_one_that_stops(make_node: MakeNode) -> None:
-    node = make_node()
+@pytest.mark.parametrize("drain", ["0", "1"], ids=["stops", "is drained"])
+async def test_a_node_that_ends_tells_streams_when_to_come_back(make_node: MakeNode, drain: str) -> None:
+    node = make_node(PUSHGATE_NODE_DRAIN=drain)
     node.start()
     stream = await join(node, "alice")
     stopping = asyncio.create_task(asyncio.to_thread(node.stop))
