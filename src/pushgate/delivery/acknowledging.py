@@ -53,13 +53,11 @@ class Acknowledging:
     async def _ask(self, said: Acknowledge) -> Outcome:
         try:
             gathered = await self._questions.ask(said, Acknowledged)
-        except BusUnavailable as error:
+        except (BusUnavailable, Problem) as error:
             return 503, str(error), _AGAIN
-        except Problem as problem:
-            return problem.status, problem.detail, _AGAIN
         for _, reply in gathered.replies:
             if reply.found:
-                return (_REFUSED[reply.code], f"offset: {reply.reason}", ()) if reply.code else (204, "", ())
+                return (_REFUSED.get(reply.code, 400), f"offset: {reply.reason}", ()) if reply.code else (204, "", ())
         if gathered.missing:
             return 503, f"not found, and there was no answer from {', '.join(gathered.missing)}", _AGAIN
         return 404, "no such session of yours is open: connect again", ()
