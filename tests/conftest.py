@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ settings.load_profile("pushgate")
 
 
 def pytest_configure() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nodes are told to reload by it, and what nohup ignores stays so
     if "PYTEST_XDIST_WORKER" in os.environ:
         leave_network()
 

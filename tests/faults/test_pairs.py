@@ -4,7 +4,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ from tests.contract.conftest import SERVERS, Server
 from tests.fakes.redis import RealRedis
 from tests.faults.reliable_faults import Faults
 from tests.faults.reliable_fleet import Fleet
-from tests.rig.node import RunningNode
+from tests.rig.client import WsClient
+from tests.rig.node import RunningNode, wait_until
 
 SEED = 7
 PAIRS = [
@@ -61,9 +62,19 @@ async def test_nothing_accepted_is_lost(servers: dict[str, Server], make_node: C
     assert fleet.ledger.open == set(), "whoever repeats is answered in the end"
 
 
-async def test_three_nodes_on_one_redis_lose_nothing(tmp_path: Path, make_node: Callable[..., RunningNode]) -> None:
-    with closing(RealRedis(tmp_path / "redis")) as redis:
-        environ = {"PUSHGATE_BUS_URL": redis.url, "PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS": "0"}
+@pytest.mark.parametrize("kind", ["redis", "rocketmq", "zookeeper"])
+async def test_three_nodes_on_one_bus_lose_nothing(
+    kind: str, tmp_path: Path, make_node: Callable[..., RunningNode]
+) -> None:
+    with closing(RealRedis(tmp_path / "redis")) as redis, ExitStack() as stack:
+        bus: Server = redis
+        if kind != "redis":
+            bus = stack.enter_context(closing(SERVERS[kind](tmp_path / kind)))
+        environ = {
+            "PUSHGATE_BUS_URL": bus.url,
+            "PUSHGATE_INBOX_URL": redis.url,
+            "PUSHGATE_LIMITS_HANDSHAKES_PER_ADDRESS": "0",
+        }
         nodes = [make_node("--workers", "1", PUSHGATE_NODE_NAME=name, **environ) for name in "abc"]
         for node in nodes:
             if node is not nodes[0]:
@@ -74,17 +85,30 @@ async def test_three_nodes_on_one_redis_lose_nothing(tmp_path: Path, make_node: 
         try:
             await fleet.start()
             await fleet.goes_on()
-            redis.kill()
+            for server in {id(each): each for each in (bus, redis)}.values():
+                server.kill()
+                server.start()
+                await fleet.goes_on()
             nodes[1].kill()
-            redis.start()
             await fleet.goes_on()
             nodes[1].start()
-            redis.freeze()
+            bus.freeze()
             await asyncio.sleep(3)  # the fault itself: longer than a connection's patience
-            redis.thaw()
+            bus.thaw()
             await fleet.goes_on()
             wrong = await fleet.finish()
+            await has_live(nodes)
         finally:
             await fleet.stop()
         assert wrong == [], "\n".join(wrong)
         assert not any(welcome["missed"] for device in fleet.devices for welcome in device.welcomes)
+
+
+async def has_live(nodes: list[RunningNode]) -> None:
+    """A live push to any node reaches a client of any other."""
+    clients = [await WsClient.join(node.clients_port, f"/ws?token={node.token('watcher')}") for node in nodes]
+    for number, node in enumerate(nodes):
+        await asyncio.to_thread(wait_until, node.answers_ready, "the node is ready")
+        assert (await asyncio.to_thread(node.push, "watcher", number)).status_code == 202
+        for client in clients:
+            assert (await client.receive())["data"] == number

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,9 +80,11 @@ class Manager:
     def wait_for(self, line: str) -> list[str]:
         """Return what was said up to the line that begins so."""
         said: list[str] = []
+        until = time.monotonic() + 20
         while not any(each.startswith(line) for each in said):
             heard = self.hear(20)
             assert heard, f"waited in vain: {line}, after {said}"
+            assert time.monotonic() < until, f"waited in vain: {line}, after {said}"
             said += heard
         return said
 
@@ -113,8 +116,9 @@ async def test_systemd_is_told(make_node: MakeNode, manager: Manager, tmp_path: 
     worker = node.worker_pids[0]
     os.kill(worker, signal.SIGSTOP)
     manager.wait_for("WATCHDOG=1")
-    while manager.hear(2.5):
-        pass  # it ends: systemd would now restart the node
+    until = time.monotonic() + 20
+    while manager.hear(2.5):  # it ends: systemd would now restart the node
+        assert time.monotonic() < until, "it goes on"
     os.kill(worker, signal.SIGCONT)
     manager.wait_for("WATCHDOG=1")
     await asyncio.to_thread(node.stop)
