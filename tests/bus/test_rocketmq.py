@@ -122,9 +122,12 @@ async def test_a_broker_that_dies_is_left_for_another_and_taken_up_again(cluster
 async def test_name_servers_may_die_once_the_brokers_are_known(cluster: Cluster) -> None:
     bus = RocketMqBus(cluster.url, "names")
     async with running(bus) as subscriber:
+        lanes = bus._topic.lanes
+        await until(lambda: len(lanes) == 2 and all(lane.takes for lane in lanes.values()))
         for server in cluster.name_servers:
             server.kill()
         await bus.publish([Parcel(1, b"without any")])
+        await subscriber.has(1)
         cluster.brokers[0].kill()
         await until(lambda: not whole(bus) and bus.connected, 5)
         await bus.publish([Parcel(1, b"without any and one broker less")])

@@ -458,6 +458,25 @@ async def test_nothing_is_remembered_of_a_hand_over_that_is_long_over(
     assert [(await client.receive())["data"] for _ in range(2)] == ["before", "after"]
 
 
+async def test_a_hand_over_that_follows_soon_knows_all_that_was_taken(
+    make: MakeGenerations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "LINGER", 0.05)
+    generations = make()
+    client = await generations.join("alice")
+    generations.prepare()
+    generations.begin()
+    generations.receive()
+    worker = generations.new[0]
+    router = worker.gateway.router
+    worker.giving.note()  # the next generation begins, while what comes late from the last one is still left out
+    router.receive(push("alice", "one"))
+    await worker.gateway.until(lambda: router.detour is None)
+    router.receive(push("alice", "two"))
+    assert [(await client.receive())["data"] for _ in range(2)] == ["one", "two"]
+    assert len(worker.giving._notes) == 2
+
+
 def test_a_record_of_a_newer_version_is_read() -> None:
     state = SessionState("t", "u", None, (), 0, 0, 0, 7, bytes(16), "agent", 0, 0, 0)
     longer = bytearray(encode_state(state))

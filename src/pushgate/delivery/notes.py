@@ -8,9 +8,6 @@ notes there were, and the new owner leaves out what is among them.
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from pushgate.inbox.base import Entry
-from pushgate.messages.push import Push
-
 DIGEST = 8
 """Bytes of a digest: of a million pushes no two are taken for each other, but with a chance of 1 in 10^7."""
 
@@ -21,7 +18,7 @@ def digest_of(payload: bytes) -> bytes:
 
 
 class Notes:
-    """What one worker took, in order (Detour: it only looks on)."""
+    """What one worker took, in order."""
 
     def __init__(self) -> None:
         self._digests: list[bytes] = []
@@ -30,14 +27,9 @@ class Notes:
         """Return how many notes there are."""
         return len(self._digests)
 
-    def take(self, payload: bytes, push: Push) -> bool:
-        """Note a push, whose delivery goes on."""
+    def add(self, payload: bytes) -> None:
+        """Note a push. (Entries of the inbox need no notes: how far the logs were followed says enough.)"""
         self._digests.append(digest_of(payload))
-        return False
-
-    def bring(self, entry: Entry, push: Push) -> bool:
-        """Let an entry pass: how far the logs were followed says enough."""
-        return False
 
     def between(self, start: int, stop: int) -> bytes:
         """Return notes as they travel."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.notes import Notes
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.delivery.reliable import Reliable
 from pushgate.delivery.unread import Unread
@@ -15,7 +16,7 @@ from pushgate.metrics.rows import Row, observe
 
 
 class Detour(Protocol):
-    """Who looks at what is brought before it is delivered, while one process hands its sessions over to another."""
+    """Who looks at what is brought before it is delivered, while this process takes sessions over from another."""
 
     def take(self, payload: bytes, push: Push) -> bool:
         """A push came by the bus; returns whether it is seen to."""
@@ -45,7 +46,10 @@ class Router:
         self._unread = unread
         self._row = row
         self._hear = hear
+        self.notes: Notes | None = None
+        """Where pushes are noted, while this process hands its sessions over to another."""
         self.detour: Detour | None = None
+        """Who has the first look, while it takes sessions over, and for a while after: giving may begin meanwhile."""
 
     def receive(self, payload: bytes) -> None:
         """Deliver one push: at once to users, in slices to everyone."""
@@ -54,6 +58,8 @@ class Router:
         except ValueError:  # an array is a push; what nodes say to each other are maps, and rare
             self._hear(payload)
             return
+        if self.notes is not None:
+            self.notes.add(payload)
         if self.detour is not None and self.detour.take(payload, push):
             return
         observe(self._row, BUS_LAG, time.time() - push.time / 1000)

@@ -89,12 +89,12 @@ class Giving:
     def note(self) -> bytes:
         """Note from now on what is delivered; returns up to where the logs are followed, for `Taking`."""
         self._notes = Notes()
-        self._router.detour = self._notes
+        self._router.notes = self._notes
         return _encode(self._inbox.places() if self._inbox is not None else {})
 
     def forget(self) -> None:
         """Go on with what is still here: the new generation is no more."""
-        self._router.detour = None
+        self._router.notes = None
         for task in self._tasks:
             task.cancel()
         for sender in self._senders:
