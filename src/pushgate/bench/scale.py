@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from pushgate.bench import machine, server_cost
@@ -75,7 +74,6 @@ def bench_scale(
             began = time.monotonic()
             pid = _upgrade(upgrade)
             figures["upgrade"] = {"seconds": round(time.monotonic() - began, 1), "pid": pid}
-            common = replace(common, server_pids=(pid,))
             crew.watch(lambda _: False, 1.0, show)
             figures["everyone_after"] = push_round(crew, common, everyone, show)
         totals = crew.totals()
