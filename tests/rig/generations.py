@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.node.giving import Giving
-from pushgate.node.taking import Predecessor, Taking
+from pushgate.node.handover.giving import Giving
+from pushgate.node.handover.taking import Predecessor, Taking
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sockets.handoff import open_channel
 from tests.rig.client import WsClient

@@ -14,7 +14,7 @@ from pushgate.errors import PushgateError
 from pushgate.node.banner import print_banner
 from pushgate.node.check import demo_tenant
 from pushgate.node.data_dir import DataDir
-from pushgate.node.succession import Succession
+from pushgate.node.handover.succession import Succession
 from pushgate.node.supervisor import Supervisor
 from pushgate.tenants.registry import hash_api_key, new_api_key
 

@@ -26,20 +26,20 @@ from pushgate.node.control import DRAIN, SPEAK
 from pushgate.node.data_dir import DataDir
 from pushgate.node.devices import replicas_of
 from pushgate.node.draining import Drain, drain_time
-from pushgate.node.growing import Mover
-from pushgate.node.heritage import Yours
+from pushgate.node.embedded.growing import Mover
+from pushgate.node.embedded.keeper import NatsKeeper
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.handover.heritage import Yours
+from pushgate.node.handover.succession import Succession
+from pushgate.node.handover.turnover import Turnover
 from pushgate.node.holdings import Holdings
 from pushgate.node.memory import watch_memory
-from pushgate.node.nats_keeper import NatsKeeper
-from pushgate.node.nats_server import NatsServer
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Reload
 from pushgate.node.servers import EMBEDDED
 from pushgate.node.signals import Signals, has_terminal
-from pushgate.node.succession import Succession
 from pushgate.node.systemd import Systemd
 from pushgate.node.timers import Timers
-from pushgate.node.turnover import Turnover
 from pushgate.node.watchdog import Watchdog
 from pushgate.node.workers import Workers
 from pushgate.sockets.addresses import AddressCounts

@@ -28,10 +28,10 @@ from pushgate.node.backbone import Backbone
 from pushgate.node.control import Channels, Said, hear, say
 from pushgate.node.departures import Departures
 from pushgate.node.entrance import Entrance
-from pushgate.node.giving import Giving
+from pushgate.node.handover.giving import Giving
+from pushgate.node.handover.taking import Taking
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import read_settings
-from pushgate.node.taking import Taking
 from pushgate.node.vitals import Vitals
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.heartbeat import Heartbeat

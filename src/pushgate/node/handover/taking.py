@@ -15,7 +15,7 @@ from pushgate.inbox import FollowedTo
 from pushgate.log import get_logger
 from pushgate.messages.shard import owner_of, shard_of
 from pushgate.metrics.rows import Row
-from pushgate.node.passing import Arrived, Callers, Given, Noted, Packet, Sessions, receive
+from pushgate.node.handover.passing import Arrived, Callers, Given, Noted, Packet, Sessions, receive
 from pushgate.sessions.arrival import Arrival, decode_arrival
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.state import decode_state

@@ -8,14 +8,14 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import UPGRADING
 from pushgate.metrics.rows import Row
 from pushgate.node.commands import Refusal, UpgradeProgress
-from pushgate.node.heritage import Yours
+from pushgate.node.handover.heritage import Yours
+from pushgate.node.handover.progress import Report
+from pushgate.node.handover.succession import Succession
+from pushgate.node.handover.upgrade import Upgrade
 from pushgate.node.holdings import Holdings
-from pushgate.node.progress import Report
 from pushgate.node.servers import Servers
-from pushgate.node.succession import Succession
 from pushgate.node.systemd import Systemd
 from pushgate.node.timers import Timers
-from pushgate.node.upgrade import Upgrade
 from pushgate.node.workers import HEEDLESS, Workers
 
 _log = get_logger("supervisor")

@@ -16,8 +16,8 @@ from pushgate.inbox import FollowedTo
 from pushgate.log import get_logger
 from pushgate.node.children import Child
 from pushgate.node.control import FORGET, GIVEN, NOTE, NOTED, Said, packets_of
-from pushgate.node.giving import read_places
-from pushgate.node.heritage import (
+from pushgate.node.handover.giving import read_places
+from pushgate.node.handover.heritage import (
     PROTOCOL,
     VARIABLE,
     Ask,
@@ -31,7 +31,7 @@ from pushgate.node.heritage import (
     Ready,
     Yours,
 )
-from pushgate.node.progress import Report
+from pushgate.node.handover.progress import Report
 from pushgate.node.systemd import Systemd
 from pushgate.node.timers import Timers
 from pushgate.node.workers import Workers

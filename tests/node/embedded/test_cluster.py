@@ -12,11 +12,11 @@ from msgspec import structs
 
 from pushgate.config import BusConfig, ClusterConfig, Config, InboxConfig, NodeConfig
 from pushgate.errors import ConfigError, StartError
-from pushgate.node.cluster import Member, doubts, member_of
 from pushgate.node.data_dir import DataDir
 from pushgate.node.devices import replicas_of
-from pushgate.node.nats_server import NatsServer
-from pushgate.node.nats_state import NatsState, check_place, remember, single_of
+from pushgate.node.embedded.cluster import Member, doubts, member_of
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.embedded.state import NatsState, check_place, remember, single_of
 from tests.fakes.nats import RealNats, free_ports, nats_program
 from tests.rig.certificates import the_authority
 from tests.rig.node import wait_until

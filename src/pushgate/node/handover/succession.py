@@ -13,8 +13,8 @@ from pushgate.log import get_logger
 from pushgate.metrics.generations import OtherRows
 from pushgate.node.children import Child
 from pushgate.node.control import LOST, TAKEN, Said, packets_of
-from pushgate.node.heritage import PROTOCOL, Ask, Estate, GiveUp, Link, Lost, Mine, Noted, Ready, Yours
-from pushgate.node.taking import Predecessor
+from pushgate.node.handover.heritage import PROTOCOL, Ask, Estate, GiveUp, Link, Lost, Mine, Noted, Ready, Yours
+from pushgate.node.handover.taking import Predecessor
 from pushgate.node.timers import Timers
 from pushgate.node.workers import Workers
 from pushgate.sockets.handoff import open_channel

@@ -25,7 +25,7 @@ from pushgate.inbox import FollowedTo, Inbox
 from pushgate.log import get_logger
 from pushgate.messages.questions import Count, Question, Reach
 from pushgate.messages.shard import shard_of
-from pushgate.node.passing import (
+from pushgate.node.handover.passing import (
     NOTES_BYTES,
     PACKET_SESSIONS,
     RECORD_BYTES,

@@ -12,10 +12,10 @@ from pushgate.errors import StartError
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_MAX_STORED, NATS_RESTARTS, NATS_STORED
 from pushgate.metrics.rows import Row
-from pushgate.node.growing import Mover
-from pushgate.node.nats_log import NOT_THERE
-from pushgate.node.nats_probe import Health
-from pushgate.node.nats_server import NatsServer
+from pushgate.node.embedded.growing import Mover
+from pushgate.node.embedded.probe import Health
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.embedded.server_log import NOT_THERE
 from pushgate.node.timers import BackOff, Timers
 
 START_TIMEOUT = 10.0

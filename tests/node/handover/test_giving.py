@@ -17,8 +17,8 @@ from pushgate.errors import InboxUnavailable
 from pushgate.messages.push import Push, decode_push, encode_push
 from pushgate.messages.questions import Count, Find, Reach
 from pushgate.messages.shard import shard_of
-from pushgate.node import giving, taking
-from pushgate.node.passing import Sender, Sessions
+from pushgate.node.handover import giving, taking
+from pushgate.node.handover.passing import Sender, Sessions
 from pushgate.sessions.session import show_session
 from pushgate.sessions.state import SessionState, decode_state, encode_state
 from tests.rig.client import TEXT, WsClient, mask_frame

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from pushgate.errors import StartError
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_MAX_STORED, NATS_RESTARTS, NATS_STORED
 from pushgate.metrics.rows import Rows
-from pushgate.node.nats_keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
-from pushgate.node.nats_log import NOT_THERE
-from pushgate.node.nats_probe import Health
-from pushgate.node.nats_server import NatsServer
+from pushgate.node.embedded.keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
+from pushgate.node.embedded.probe import Health
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.embedded.server_log import NOT_THERE
 from pushgate.node.timers import PAUSES, Timers
 from tests.node.conftest import Clock
 

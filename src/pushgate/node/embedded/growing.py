@@ -20,8 +20,8 @@ from pushgate.errors import InboxUnavailable, PushgateError
 from pushgate.inbox.nats_move import Move
 from pushgate.nats.connection import Connection
 from pushgate.node.data_dir import DataDir, write_whole
-from pushgate.node.nats_server import NatsServer, known_url
-from pushgate.node.nats_state import MOVED, single_of
+from pushgate.node.embedded.server import NatsServer, known_url
+from pushgate.node.embedded.state import MOVED, single_of
 from pushgate.node.timers import BackOff, Timers
 
 STOP_PATIENCE = 5.0
@@ -43,8 +43,8 @@ class Mover:
         self, path: Path, program: str, replicas: int, logs: LogConfig, selector: selectors.BaseSelector, timers: Timers
     ) -> None:
         """`path` is the node's data directory, `program` nats-server, `replicas` how many copies the cluster keeps."""
-        self._command = [sys.executable, "-m", "pushgate.node.growing", str(path.absolute()), program, str(replicas)]
-        self._command += [logs.level, logs.style]
+        arguments = (str(path.absolute()), program, str(replicas), logs.level, logs.style)
+        self._command = [sys.executable, "-m", __name__, *arguments]
         self._single = single_of(path / "nats")
         self._selector = selector
         self._timers = timers
