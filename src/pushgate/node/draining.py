@@ -14,7 +14,7 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CONNECTIONS, DRAINING, LOBBY
 from pushgate.metrics.rows import Row, Rows
 from pushgate.node.commands import DrainProgress, State
-from pushgate.node.timers import Timers
+from pushgate.node.loop import Loop
 from pushgate.sockets.listener import refuse_all
 
 DEFAULT = 15.0
@@ -50,7 +50,7 @@ class Drain:
         rows: Rows,
         row: Row,
         clients: socket.socket,
-        timers: Timers,
+        loop: Loop,
         tell_workers: Callable[[float], None],
         tell: Callable[[DrainProgress], None],
         over: Callable[[], None],
@@ -58,7 +58,7 @@ class Drain:
         self._rows = rows
         self._row = row
         self._clients = clients
-        self._timers = timers
+        self._loop = loop
         self._tell_workers = tell_workers
         self._tell = tell
         self._over = over
@@ -78,8 +78,8 @@ class Drain:
         self._tell_workers(self.until)
         refuse_all(self._clients)
         if is_first:
-            self._timers.after(LOOK, self._look)
-            self._timers.after(TELL, self._report)
+            self._loop.after(LOOK, self._look)
+            self._loop.after(TELL, self._report)
         self._tell(self.progress())
 
     def hurry(self, seconds: float) -> None:
@@ -102,7 +102,7 @@ class Drain:
         return DrainProgress(self._state, self._left(), self._first, round(left, 1), self._seconds)
 
     def _report(self) -> None:
-        self._timers.after(TELL, self._report)
+        self._loop.after(TELL, self._report)
         self._tell(self.progress())
 
     def _left(self) -> int:
@@ -112,6 +112,6 @@ class Drain:
         if self._state != "draining" or self.until is None:
             return
         if self._left() and time.monotonic() < self.until + MARGIN:
-            self._timers.after(LOOK, self._look)
+            self._loop.after(LOOK, self._look)
         else:
             self._over()

@@ -8,7 +8,6 @@ import gc
 import os
 import resource
 import secrets
-import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -33,13 +32,13 @@ from pushgate.node.handover.heritage import Yours
 from pushgate.node.handover.succession import Succession
 from pushgate.node.handover.turnover import Turnover
 from pushgate.node.holdings import Holdings
+from pushgate.node.loop import Loop
 from pushgate.node.memory import watch_memory
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Reload
 from pushgate.node.servers import EMBEDDED
 from pushgate.node.signals import Signals, has_terminal
 from pushgate.node.systemd import Systemd
-from pushgate.node.timers import Timers
 from pushgate.node.watchdog import Watchdog
 from pushgate.node.workers import Workers
 from pushgate.sockets.addresses import AddressCounts
@@ -96,26 +95,23 @@ class Supervisor:
         note_expiry(checked.certificates, self._row)
         self._addresses = AddressCounts(checked.workers)
         self._reload = Reload(reread, self._tenants, self._terms, self._tls, self._row)
-        self._timers = Timers()
-        self._selector = selectors.DefaultSelector()
-        self._workers = Workers(
-            checked.workers, self._plan, self._rows, self._addresses, self._selector, self._timers, self._note_ready
-        )
+        self._loop = Loop()
+        self._workers = Workers(checked.workers, self._plan, self._rows, self._addresses, self._loop, self._note_ready)
         self._nats: NatsKeeper | None = None
         if checked.nats_server:
             nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
             size, mover = 0, None
             if checked.member is not None:
                 size, copies = checked.member.size, replicas_of(config)
-                mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._selector, self._timers)
-            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size, mover)
-        self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
-        self._commands = Commands(self._selector, self._start_drain, self._start_upgrade)
+                mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._loop)
+            self._nats = NatsKeeper(nats, self._loop, self._row, self._replace_workers, size, mover)
+        self._watchdog = Watchdog(self._workers.children, self._rows, self._loop, config.node.watchdog)
+        self._commands = Commands(self._loop, self._start_drain, self._start_upgrade)
         self._drain = Drain(
             self._rows,
             self._row,
             self._holdings.clients,
-            self._timers,
+            self._loop,
             lambda until: self._workers.say(DRAIN, str(until).encode()),
             self._commands.tell,
             self._stop,
@@ -126,8 +122,7 @@ class Supervisor:
             succession,
             self._workers,
             self._systemd,
-            self._selector,
-            self._timers,
+            self._loop,
             self._row,
             self._commands.tell,
         )
@@ -138,7 +133,7 @@ class Supervisor:
     def run(self) -> int:
         """Start everything and serve until told to stop; returns the exit status. Raises StartError."""
         Signals(
-            self._selector,
+            self._loop,
             {
                 signal.SIGTERM: self._terminate,
                 signal.SIGINT: self._stop,
@@ -153,12 +148,10 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             self._row[NODE_START] = int(time.time())
-            watch_memory(self._row, self._timers)
+            watch_memory(self._row, self._loop)
             self._turnover.begin(self._take_charge, self._succeed)
             while not (self._stopping or self._turnover.handed_over) or self._workers.running:
-                for key, _ in self._selector.select(self._timers.wait()):
-                    key.data()
-                self._timers.run_due()
+                self._loop.turn()
         finally:
             if self._nats is not None:
                 self._nats.let_go()
@@ -195,7 +188,7 @@ class Supervisor:
         if self._nats is not None:
             self._nats.let_go()
         self._workers.retire()
-        self._timers.after(RETIRE_PATIENCE, self._kill_rest)
+        self._loop.after(RETIRE_PATIENCE, self._kill_rest)
 
     def _terminate(self) -> None:
         """Be empty within `node.drain`, and then stop; told again, stop now."""
@@ -234,7 +227,7 @@ class Supervisor:
             self._nats.let_go()
         self._workers.stop()
         self._holdings.refuse_all()
-        self._timers.after(2 * grace + STOP_MARGIN, self._kill_rest)
+        self._loop.after(2 * grace + STOP_MARGIN, self._kill_rest)
 
     def _kill_rest(self) -> None:
         self._workers.kill(signal.SIGKILL)
@@ -302,7 +295,7 @@ class Supervisor:
         """Tell systemd how we are: well, unless a worker has not ticked for half of what its watchdog allows."""
         if self._turnover.handed_over:
             return
-        self._timers.after(self._systemd.interval, self._report)
+        self._loop.after(self._systemd.interval, self._report)
         connections = self._rows.total(CONNECTIONS)
         self._systemd.report(
             self._watchdog.silence < 2 * self._systemd.interval,

@@ -1,6 +1,5 @@
 """The supervisor's workers: started, heard, and started again when they die."""
 
-import selectors
 import signal
 from collections.abc import Callable
 from typing import Protocol
@@ -10,9 +9,9 @@ from pushgate.metrics.catalogue import WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.children import Child
 from pushgate.node.control import RETIRE, STOP, Said
+from pushgate.node.loop import Loop
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Settings
-from pushgate.node.timers import Timers
 from pushgate.sockets.addresses import AddressCounts
 
 _log = get_logger("supervisor")
@@ -53,16 +52,14 @@ class Workers:
         plan_of: Callable[[int], WorkerPlan],
         rows: Rows,
         addresses: AddressCounts,
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         on_ready: Callable[[], None],
     ) -> None:
         self.children = [Child(index) for index in range(count)]
         self._plan_of = plan_of
         self._rows = rows
         self._addresses = addresses
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._on_ready = on_ready
         self._stopping = False
         self.heed: Heed = HEEDLESS
@@ -128,7 +125,7 @@ class Workers:
             pause = child.back_off.pause()
             self._rows.row(child.index)[WORKER_RESTARTS] += 1
             _log.error("a worker ended", worker=child.index, pid=pid, status=status, again_in=pause)
-            self._timers.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
+            self._loop.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
 
     def _fork(self, child: Child) -> None:
         if self._stopping:
@@ -139,17 +136,17 @@ class Workers:
         except OSError as error:
             pause = child.back_off.pause()
             _log.error("a worker cannot be started", worker=child.index, reason=error.strerror, again_in=pause)
-            self._timers.after(pause, lambda: self._fork(child))
+            self._loop.after(pause, lambda: self._fork(child))
             return
         assert child.control is not None
-        self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear(child))
+        self._loop.watch(child.control, lambda: self._hear(child))
 
     def _hear(self, child: Child) -> None:
         assert child.control is not None
         was_ready = child.ready
         said = child.hear()
         if said is None:
-            self._selector.unregister(child.control)
+            self._loop.unwatch(child.control)
             child.close_control()
             return
         self.heed.hear_worker(child, said)

@@ -1,7 +1,6 @@
 """How a node comes to this supervisor, by a succession, and goes on to the next one, by an upgrade."""
 
 import os
-import selectors
 from collections.abc import Callable
 
 from pushgate.log import get_logger
@@ -13,9 +12,9 @@ from pushgate.node.handover.progress import Report
 from pushgate.node.handover.succession import Succession
 from pushgate.node.handover.upgrade import Upgrade
 from pushgate.node.holdings import Holdings
+from pushgate.node.loop import Loop
 from pushgate.node.servers import Servers
 from pushgate.node.systemd import Systemd
-from pushgate.node.timers import Timers
 from pushgate.node.workers import HEEDLESS, Workers
 
 _log = get_logger("supervisor")
@@ -31,8 +30,7 @@ class Turnover:
         succession: Succession | None,
         workers: Workers,
         systemd: Systemd,
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         row: Row,
         tell: Callable[[UpgradeProgress], None],
     ) -> None:
@@ -41,8 +39,7 @@ class Turnover:
         self._succession = succession
         self._workers = workers
         self._systemd = systemd
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._row = row
         self._tell = tell
         self._upgrade: Upgrade | None = None
@@ -72,7 +69,7 @@ class Turnover:
 
         self._workers.heed = self._succession
         rows, fold = (self._holdings.rows_file, self._holdings.describe_rows()), self._holdings.rows.fold
-        self._succession.begin(self._workers, rows, self._selector, self._timers, take_charge, end, fold)
+        self._succession.begin(self._workers, rows, self._loop, take_charge, end, fold)
 
     def leave(self, stopping: bool, let_go: Callable[[], None]) -> Refusal | None:
         """Have another supervisor, of the version and with the settings that are there now, take our place.
@@ -96,8 +93,7 @@ class Turnover:
             *self._holdings.bequeath(),
             self._workers,
             self._systemd,
-            self._selector,
-            self._timers,
+            self._loop,
             Report(self._tell),
             end,
         )

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import selectors
 import signal
 import socket
 import subprocess
@@ -32,8 +31,8 @@ from pushgate.node.handover.heritage import (
     Yours,
 )
 from pushgate.node.handover.progress import Report
+from pushgate.node.loop import Loop
 from pushgate.node.systemd import Systemd
-from pushgate.node.timers import Timers
 from pushgate.node.workers import Workers
 
 ASK_TIMEOUT = 30.0
@@ -77,8 +76,7 @@ class Upgrade:
         files: Sequence[int],
         workers: Workers,
         systemd: Systemd,
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         report: Report,
         over: Callable[[bool], None],
     ) -> None:
@@ -91,8 +89,7 @@ class Upgrade:
         self._files = files
         self._workers = workers
         self._systemd = systemd
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._report = report
         self._over = over
         self._step = _Step.STARTING
@@ -120,8 +117,8 @@ class Upgrade:
         process.returncode = 0  # its end is seen and waited for through the pidfd
         self._pidfd = os.pidfd_open(process.pid)
         self._report.pid = process.pid
-        self._selector.register(self._link.socket, selectors.EVENT_READ, self._hear)
-        self._selector.register(self._pidfd, selectors.EVENT_READ, self._lose_new)
+        self._loop.watch(self._link.socket, self._hear)
+        self._loop.watch(self._pidfd, self._lose_new)
         self._enter(_Step.STARTING, "the new program starts", ASK_TIMEOUT)
 
     def stop(self) -> bool:
@@ -164,8 +161,8 @@ class Upgrade:
             self._fail(str(error))
             return
         if heard is None:
-            self._selector.unregister(self._link.socket)  # it ends, and its pidfd says how
-            self._timers.after(KILL, lambda: self._fail("the new one does not speak any more"))
+            self._loop.unwatch(self._link.socket)  # it ends, and its pidfd says how
+            self._loop.after(KILL, lambda: self._fail("the new one does not speak any more"))
             return
         message, files = heard
         self._take(message, files)
@@ -213,7 +210,7 @@ class Upgrade:
                 child.hand_over(body, files)
             except OSError as error:
                 if error.errno in _WAIT:  # ETOOMANYREFS: too many descriptors of this user are on their way
-                    self._timers.after(RETRY, self._send_channels)
+                    self._loop.after(RETRY, self._send_channels)
                     return
                 # It just died, and is buried next.
             del self._unsent[0]
@@ -247,12 +244,12 @@ class Upgrade:
         self._unsent = []
         self._close_channels()
         if gave_up:
-            self._timers.after(KILL, lambda: self._signal(signal.SIGKILL))
+            self._loop.after(KILL, lambda: self._signal(signal.SIGKILL))
         else:
             self._link.give_up(reason)
             self._signal(signal.SIGKILL)
         with suppress(KeyError):
-            self._selector.unregister(self._link.socket)
+            self._loop.unwatch(self._link.socket)
         self._link.close()
         if failed_at >= _Step.LEAVING:
             self._systemd.hand_over(os.getpid())
@@ -265,7 +262,7 @@ class Upgrade:
 
     def _lose_new(self) -> None:
         """The new supervisor has ended."""
-        self._selector.unregister(self._pidfd)
+        self._loop.unwatch(self._pidfd)
         ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         os.close(self._pidfd)
         self._pidfd = -1
@@ -281,7 +278,7 @@ class Upgrade:
         self._step = step
         if words:
             self._report.note(words)
-        self._timers.after(seconds, lambda: self._expire(step, seconds))
+        self._loop.after(seconds, lambda: self._expire(step, seconds))
 
     def _expire(self, step: _Step, seconds: float) -> None:
         if self._step == step:
