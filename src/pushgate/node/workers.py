@@ -17,7 +17,7 @@ from pushgate.sockets.addresses import AddressCounts
 _log = get_logger("supervisor")
 
 
-class Heed(Protocol):
+class Leader(Protocol):
     """Who leads an upgrade."""
 
     def hear_worker(self, child: Child, said: Said) -> None:
@@ -27,7 +27,7 @@ class Heed(Protocol):
         """A worker has died; returns whether it is to be started again."""
 
 
-class _Heedless:
+class _Nobody:
     """Nobody: workers that die are started again."""
 
     def hear_worker(self, child: Child, said: Said) -> None: ...
@@ -36,7 +36,7 @@ class _Heedless:
         return True
 
 
-HEEDLESS = _Heedless()
+NOBODY = _Nobody()
 """Nobody leads an upgrade."""
 
 
@@ -62,7 +62,7 @@ class Workers:
         self._loop = loop
         self._on_ready = on_ready
         self._stopping = False
-        self.heed: Heed = HEEDLESS
+        self.leader: Leader = NOBODY
         """Who is told what they say, and of those that died, while an upgrade is under way."""
 
     @property
@@ -120,7 +120,7 @@ class Workers:
                 continue
             self._rows.clear_gauges(child.index)
             self._addresses.clear(child.index)
-            if self._stopping or not self.heed.lose_worker(child):
+            if self._stopping or not self.leader.lose_worker(child):
                 continue
             pause = child.back_off.pause()
             self._rows.row(child.index)[WORKER_RESTARTS] += 1
@@ -149,7 +149,7 @@ class Workers:
             self._loop.unwatch(child.control)
             child.close_control()
             return
-        self.heed.hear_worker(child, said)
+        self.leader.hear_worker(child, said)
         if child.ready and not was_ready:
             _log.info("a worker is ready", worker=child.index, pid=child.pid)
             self._on_ready()

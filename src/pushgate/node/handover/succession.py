@@ -134,7 +134,7 @@ class Succession:
         return Predecessor(self._estate.workers, self._channels[index][0], self._places)
 
     def hear_worker(self, child: Child, said: Said) -> None:
-        """Take a word of one of our workers (Heed)."""
+        """Take a word of one of our workers (Leader)."""
         if said.word == TAKEN:
             self._taken.add(child.index)
         self._look()

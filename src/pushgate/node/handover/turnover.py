@@ -15,7 +15,7 @@ from pushgate.node.holdings import Holdings
 from pushgate.node.loop import Loop
 from pushgate.node.servers import Servers
 from pushgate.node.systemd import Systemd
-from pushgate.node.workers import HEEDLESS, Workers
+from pushgate.node.workers import NOBODY, Workers
 
 _log = get_logger("supervisor")
 
@@ -64,10 +64,10 @@ class Turnover:
             return
 
         def end(yours: Yours) -> None:
-            self._workers.heed = HEEDLESS
+            self._workers.leader = NOBODY
             finish(yours)
 
-        self._workers.heed = self._succession
+        self._workers.leader = self._succession
         rows, fold = (self._holdings.rows_file, self._holdings.describe_rows()), self._holdings.rows.fold
         self._succession.begin(self._workers, rows, self._loop, take_charge, end, fold)
 
@@ -80,24 +80,22 @@ class Turnover:
             _log.error("not upgraded", reason=reason)
             return Refusal(reason)
 
-        def end(done: bool) -> None:
+        def end() -> None:
             self._upgrade = None
-            self._workers.heed = HEEDLESS
-            if done:
-                self.handed_over = True
-                let_go()
-            else:
-                self._row[UPGRADING] = 0
+            self._workers.leader = NOBODY
 
-        self._upgrade = Upgrade(
-            *self._holdings.bequeath(),
-            self._workers,
-            self._systemd,
-            self._loop,
-            Report(self._tell),
-            end,
-        )
-        self._workers.heed = self._upgrade
+        def succeed() -> None:
+            end()
+            self.handed_over = True
+            let_go()
+
+        def fail() -> None:
+            end()
+            self._row[UPGRADING] = 0
+
+        report = Report(self._tell)
+        self._upgrade = Upgrade(self._holdings, self._workers, self._systemd, self._loop, report, succeed, fail)
+        self._workers.leader = self._upgrade
         self._row[UPGRADING] = 1
         self._upgrade.begin()
         return None
