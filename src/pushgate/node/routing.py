@@ -7,8 +7,7 @@ from pushgate.config import Config
 from pushgate.delivery.presence import Presence
 from pushgate.metrics.catalogue import DIRECTORY_CURRENT
 from pushgate.metrics.rows import Row, Rows
-from pushgate.node.devices import COPIES
-from pushgate.node.servers import EMBEDDED, servers_of
+from pushgate.node.servers import registry_copies
 from pushgate.routing import create_registry
 from pushgate.routing.addressing import Addressing
 from pushgate.routing.directory import Directory
@@ -19,15 +18,8 @@ DIRECTORY = "directory"
 """What `bus.routing` is where a push goes only to the nodes that hold its users."""
 
 
-def registry_copies(config: Config) -> int:
-    """Return how many servers keep the registry: as many as keep the inbox where both are of one cluster."""
-    if servers_of(config).bus == EMBEDDED:
-        return max(1, min(COPIES, len(config.cluster.nodes)))
-    return max(1, config.inbox.replicas)
-
-
 class Routing:
-    """The routing of one worker. `take(fd, arrival)` makes a session of a connection whose user is in the directory."""
+    """The routing of one worker. `greet(fd, arrival)` makes a session of a connection; its user is in the directory."""
 
     def __init__(
         self,
@@ -37,7 +29,7 @@ class Routing:
         index: int,
         sessions: SessionManager,
         presence: Presence,
-        take: Callable[[int, Arrival], None],
+        greet: Callable[[int, Arrival], None],
         row: Row,
     ) -> None:
         registry = create_registry(url, config.bus.prefix, home, index, registry_copies(config))
@@ -47,7 +39,7 @@ class Routing:
         )
         self._sessions = sessions
         self._presence = presence
-        self._take = take
+        self._greet = greet
         self._announced = asyncio.Event()
         sessions.on_first, sessions.on_last = self.directory.enter, self.directory.leave
 
@@ -62,10 +54,10 @@ class Routing:
 
     def admit(self, fd: int, arrival: Arrival) -> None:
         """Take a connection in once its user is in the directory, at once where that cannot be."""
-        self.directory.admit(arrival.tenant, arrival.uid, lambda: self._let_in(fd, arrival))
+        self.directory.admit(arrival.tenant, arrival.uid, lambda: self._enter(fd, arrival))
 
-    def _let_in(self, fd: int, arrival: Arrival) -> None:
-        self._take(fd, arrival)
+    def _enter(self, fd: int, arrival: Arrival) -> None:
+        self._greet(fd, arrival)
         if not self._sessions.find(arrival.tenant, arrival.uid):  # it was refused, or went elsewhere
             self.directory.leave(arrival.tenant, arrival.uid)
 

@@ -23,7 +23,6 @@ from pushgate.node.check import check_config
 from pushgate.node.commands import Commands, Refusal
 from pushgate.node.control import DRAIN, SPEAK
 from pushgate.node.data_dir import DataDir
-from pushgate.node.devices import replicas_of
 from pushgate.node.draining import Drain, drain_time
 from pushgate.node.embedded.growing import Mover
 from pushgate.node.embedded.keeper import NatsKeeper
@@ -36,7 +35,7 @@ from pushgate.node.loop import Loop
 from pushgate.node.memory import watch_memory
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Reload
-from pushgate.node.servers import EMBEDDED
+from pushgate.node.servers import EMBEDDED, inbox_copies
 from pushgate.node.signals import Signals, has_terminal
 from pushgate.node.systemd import Systemd
 from pushgate.node.watchdog import Watchdog
@@ -102,7 +101,7 @@ class Supervisor:
             nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
             size, mover = 0, None
             if checked.member is not None:
-                size, copies = checked.member.size, replicas_of(config)
+                size, copies = checked.member.size, inbox_copies(config)
                 mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._loop)
             self._nats = NatsKeeper(nats, self._loop, self._row, self._replace_workers, size, mover)
         self._watchdog = Watchdog(self._workers.children, self._rows, self._loop, config.node.watchdog)
