@@ -1,4 +1,5 @@
 import faulthandler
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A configuration to run with, and none of what is set up for a whole process."""
     monkeypatch.setattr(log, "set_up", lambda level, style: None)
     monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)
     return Config(node=NodeConfig(data_dir=str(tmp_path / "data")), tenants={"acme": TenantConfig()})
 
 

@@ -14,7 +14,9 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CONNECTIONS, DRAINING, LOBBY
 from pushgate.metrics.rows import Row, Rows
 from pushgate.node.commands import DrainProgress, State
+from pushgate.node.control import DRAIN
 from pushgate.node.loop import Loop
+from pushgate.node.workers import Workers
 from pushgate.sockets.listener import refuse_all
 
 DEFAULT = 15.0
@@ -41,8 +43,7 @@ def drain_time(config: Config) -> float:
 class Drain:
     """The drain of this node, once `begin` is called.
 
-    `tell_workers(until)` has them send their clients away until a moment of the monotonic clock; `tell` is told how far
-    it is, until the supervisor ends; `over` is called when nobody is left, or the time is over.
+    `tell` is told how far it is, until the supervisor ends; `over` is called when nobody is left, or the time is over.
     """
 
     def __init__(
@@ -50,8 +51,8 @@ class Drain:
         rows: Rows,
         row: Row,
         clients: socket.socket,
+        workers: Workers,
         loop: Loop,
-        tell_workers: Callable[[float], None],
         tell: Callable[[DrainProgress], None],
         over: Callable[[], None],
     ) -> None:
@@ -59,7 +60,7 @@ class Drain:
         self._row = row
         self._clients = clients
         self._loop = loop
-        self._tell_workers = tell_workers
+        self._workers = workers
         self._tell = tell
         self._over = over
         self._seconds = 0.0
@@ -75,7 +76,7 @@ class Drain:
         self._first = max(self._first, self._left())
         _log.info("draining", over=seconds, connections=self._rows.total(CONNECTIONS))
         self._row[DRAINING] = 1  # seen by all workers at once
-        self._tell_workers(self.until)
+        self._workers.say(DRAIN, str(self.until).encode())
         refuse_all(self._clients)
         if is_first:
             self._loop.after(LOOK, self._look)

@@ -2,6 +2,7 @@
 
 import faulthandler
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def _run(read: Callable[[], Config], zero_config: bool, succession: Succession |
     config = read()
     log.set_up(config.log.level, config.log.style)
     faulthandler.enable()  # whoever crashes or is aborted says where it was
+    _raise_file_limit()
     path = Path(config.node.data_dir)
     estate = succession.ask() if succession is not None else None
     data_dir = DataDir.open(path) if succession is None else DataDir.inherit(path, succession.lock)
@@ -93,3 +95,9 @@ def _add_demo_key(config: Config, key: str) -> Config:
     tenant = config.tenants[name]
     tenant = structs.replace(tenant, api_keys=[*tenant.api_keys, hash_api_key(key)])
     return structs.replace(config, tenants={**config.tenants, name: tenant})
+
+
+def _raise_file_limit() -> None:
+    """Let each process of the node open as many files as it may at all."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

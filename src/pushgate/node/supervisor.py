@@ -19,9 +19,9 @@ from pushgate.config import Config
 from pushgate.log import get_logger
 from pushgate.messages.questions import Node
 from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
-from pushgate.node.check import check_config
+from pushgate.node.check import Checked, check_config
 from pushgate.node.commands import Commands, Refusal
-from pushgate.node.control import DRAIN, SPEAK
+from pushgate.node.control import SPEAK
 from pushgate.node.data_dir import DataDir
 from pushgate.node.draining import Drain, drain_time
 from pushgate.node.embedded.growing import Mover
@@ -84,7 +84,6 @@ class Supervisor:
         self._tls = Tls(checked.certificates)
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
-        self._files = _raise_file_limit()
         self._succession = succession
         self._holdings = Holdings(config, data_dir, checked.workers, self._tenants, succession, demo_key)
         self._rows = self._holdings.rows
@@ -96,24 +95,11 @@ class Supervisor:
         self._reload = Reload(reread, self._tenants, self._terms, self._tls, self._row)
         self._loop = Loop()
         self._workers = Workers(checked.workers, self._plan, self._rows, self._addresses, self._loop, self._note_ready)
-        self._nats: NatsKeeper | None = None
-        if checked.nats_server:
-            nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
-            size, mover = 0, None
-            if checked.member is not None:
-                size, copies = checked.member.size, inbox_copies(config)
-                mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._loop)
-            self._nats = NatsKeeper(nats, self._loop, self._row, self._replace_workers, size, mover)
+        self._nats = self._plan_nats(checked, data_dir)
         self._watchdog = Watchdog(self._workers.children, self._rows, self._loop, config.node.watchdog)
         self._commands = Commands(self._loop, self._start_drain, self._start_upgrade)
         self._drain = Drain(
-            self._rows,
-            self._row,
-            self._holdings.clients,
-            self._loop,
-            lambda until: self._workers.say(DRAIN, str(until).encode()),
-            self._commands.tell,
-            self._stop,
+            self._rows, self._row, self._holdings.clients, self._workers, self._loop, self._commands.tell, self._stop
         )
         self._turnover = Turnover(
             self._holdings,
@@ -128,6 +114,17 @@ class Supervisor:
         self._told_to_stop = False
         self._stopping = False
         self._has_terminal = has_terminal()
+
+    def _plan_nats(self, checked: Checked, data_dir: DataDir) -> NatsKeeper | None:
+        """Return the keeper of the embedded server, None where nothing needs one."""
+        if not checked.nats_server:
+            return None
+        config, program, member = self._config, checked.nats_server, checked.member
+        size, mover = 0, None
+        if member is not None:
+            size, mover = member.size, Mover(data_dir.path, program, inbox_copies(config), config.log, self._loop)
+        nats = NatsServer(data_dir, program, config.inbox.sync, member=member)
+        return NatsKeeper(nats, self._loop, self._row, lambda: self._workers.kill(signal.SIGTERM), size, mover)
 
     def run(self) -> int:
         """Start everything and serve until told to stop; returns the exit status. Raises StartError."""
@@ -278,7 +275,7 @@ class Supervisor:
         _log.info(
             "ready",
             workers=len(self._channels),
-            files=self._files,
+            files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],  # about the connections of a worker
             clients=clients[:2],
             management=management[:2],
             pid=os.getpid(),
@@ -286,9 +283,6 @@ class Supervisor:
         self._systemd.ready()
         self._announce(clients, management)
         self._announce = None
-
-    def _replace_workers(self) -> None:
-        self._workers.kill(signal.SIGTERM)
 
     def _report(self) -> None:
         """Tell systemd how we are: well, unless a worker has not ticked for half of what its watchdog allows."""
@@ -301,10 +295,3 @@ class Supervisor:
             f"{connections} connections, {self._workers.ready} of {len(self._channels)} workers ready"
             + (", draining" if self._drain.until is not None else ""),
         )
-
-
-def _raise_file_limit() -> int:
-    """Let each process open as many files as it may at all; returns how many: about the connections of a worker."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
