@@ -41,7 +41,7 @@ class Routing:
         self._presence = presence
         self._greet = greet
         self._announced = asyncio.Event()
-        sessions.on_first, sessions.on_last = self.directory.enter, self.directory.leave
+        sessions.table.on_first, sessions.table.on_last = self.directory.enter, self.directory.leave
 
     async def start(self, known: bool) -> None:
         """Connect; returns once the other nodes know of this one, which they do already where it is `known`.

@@ -170,7 +170,7 @@ class Giving:
         self._lobby.empty()
         await self._take_all()
         by_shard: defaultdict[int, list[UserSession]] = defaultdict(list)
-        for user in self._sessions.users():
+        for user in self._sessions.table.users():
             by_shard[shard_of(user.tenant, user.uid)].append(user)
         for shard in self._shards:
             await self._give_shard(shard, by_shard.pop(shard, []))
