@@ -44,9 +44,9 @@ class Backbone:
         self._row = row
         self._greet = greet
         self._reconnects = 0  # of the bus, in the row already
-        url, directed = plan.servers.inbox, config.bus.routing == DIRECTORY
+        has_inbox, directed = plan.servers.inbox != NONE, config.bus.routing == DIRECTORY
         self.bus = create_bus(plan.servers.bus, config.bus.prefix, plan.home if directed else None)
-        self._answers = Answers(sessions, plan.rows, plan.tenants.numbers, why_not_ready, url != NONE)
+        self._answers = Answers(sessions, plan.rows, plan.tenants.numbers, why_not_ready, has_inbox)
         self.questions = Questions(
             plan.node,
             plan.index,
@@ -57,18 +57,8 @@ class Backbone:
             lambda: home_of(plan.home, plan.rows, plan.workers) if directed else 0,
         )
         sessions.on_device = self.questions.tell_taken
-        presence = self.questions.presence
-        self._routing = (
-            Routing(plan.servers.bus, config, plan.home, plan.index, sessions, presence, greet, row)
-            if directed
-            else None
-        )
-        node_row = plan.rows.row(plan.workers)
-        self._delivery = (
-            ReliableDelivery(url, config, plan.lineage, poller, sessions, self._admit_user, row, node_row, loop)
-            if url != NONE
-            else None
-        )
+        self._routing = Routing(plan, sessions, self.questions.presence, greet) if directed else None
+        self._delivery = ReliableDelivery(plan, poller, sessions, self._admit_user, loop) if has_inbox else None
         reliable = self._delivery.reliable if self._delivery is not None else None
         unread = self._delivery.unread if self._delivery is not None else None
         self.fanout = FanOut(sessions, row, loop.call_soon, loop.call_later, reliable)

@@ -12,8 +12,8 @@ from pushgate.inbox import FollowedTo, Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, INBOX_READY, WORKER_INBOX_AWAY
-from pushgate.metrics.rows import Row
 from pushgate.node.opening import Opening
+from pushgate.node.plan import WorkerPlan
 from pushgate.node.servers import inbox_copies, members_of
 from pushgate.node.usage import watch_usage
 from pushgate.sessions.anteroom import Anteroom
@@ -44,21 +44,18 @@ class ReliableDelivery:
 
     def __init__(
         self,
-        url: str,
-        config: Config,
-        lineage: str,
+        plan: WorkerPlan,
         poller: Poller,
         sessions: SessionManager,
         let_in: Callable[[int, Arrival], None],
-        row: Row,
-        node_row: Row,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`node_row` is the supervisor's, which knows the embedded server's cluster."""
-        self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config, lineage))
+        config, row, options = plan.config, plan.row, options_of(plan.config, plan.lineage)
+        self.inbox: Inbox = create_inbox(plan.servers.inbox, config.bus.prefix, row, options)
         self._config = config.inbox
         self._members = members_of(config)
-        self._row, self._node_row = row, node_row
+        self._row = row
+        self._node_row = plan.rows.row(plan.workers)  # the supervisor's, which knows the embedded server's cluster
         self._opening = Opening(self.inbox.open)
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from pushgate.config import Config
 from pushgate.delivery.presence import Presence
 from pushgate.metrics.catalogue import DIRECTORY_CURRENT
-from pushgate.metrics.rows import Row, Rows
+from pushgate.metrics.rows import Rows
+from pushgate.node.plan import WorkerPlan
 from pushgate.node.servers import registry_copies
 from pushgate.routing import create_registry
 from pushgate.routing.addressing import Addressing
@@ -23,19 +23,16 @@ class Routing:
 
     def __init__(
         self,
-        url: str,
-        config: Config,
-        home: int,
-        index: int,
+        plan: WorkerPlan,
         sessions: SessionManager,
         presence: Presence,
         greet: Callable[[int, Arrival], None],
-        row: Row,
     ) -> None:
-        registry = create_registry(url, config.bus.prefix, home, index, registry_copies(config))
-        self.directory = Directory(registry, row)
+        config = plan.config
+        registry = create_registry(plan.servers.bus, config.bus.prefix, plan.home, plan.index, registry_copies(config))
+        self.directory = Directory(registry, plan.row)
         self.addressing = Addressing(
-            registry, lambda: self.directory.settled and presence.settled, lambda: presence.homes, row
+            registry, lambda: self.directory.settled and presence.settled, lambda: presence.homes, plan.row
         )
         self._sessions = sessions
         self._presence = presence
