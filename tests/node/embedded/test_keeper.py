@@ -106,7 +106,7 @@ def test_it_is_started_again_when_it_ends(rig: Rig) -> None:
     assert rig.nats.answers == []
     assert rig.row[NATS_RESTARTS] == 1
     assert rig.moves == 0
-    wait = rig.timers.wait()
+    wait = rig.loop._patience()
     assert wait is not None
     assert wait > 1, "it is looked at no more"
 
