@@ -61,8 +61,8 @@ class SessionManager:
         row: Row,
     ) -> None:
         self.table = table = SessionTable(tenants, addresses, rows, row)
-        # What is asked for each message is asked of the manager, and yet without a step in between.
-        self.by_fd, self.columns, self.find = table.by_fd, table.columns, table.find
+        # What is looked up for each message is looked up here, without a step in between.
+        self.by_fd, self.columns, self._tenants = table.by_fd, table.columns, table.tenants
         self.agents = Agents()
         self.handler: Handler
         self.streams: Handler
@@ -77,6 +77,12 @@ class SessionManager:
         self._registry = tenants
         # A session's number is unlike any other's, on this and other workers, and before a restart.
         self._serials = count(secrets.randbits(40) << 24)
+
+    def find(self, tenant: str, uid: str) -> tuple[ChannelSession, ...]:
+        """Return the live sessions of a user on this worker, the oldest first."""
+        known = self._tenants.get(tenant)
+        user = known.users.get(uid) if known is not None else None
+        return user.channels if user is not None else ()
 
     def find_devices(self, tenant: str) -> Iterator[tuple[int, int]]:
         """Yield what was sent to each device of a tenant on this worker that has an inbox, and what it acknowledged."""

@@ -15,8 +15,8 @@ from pushgate.tenants.registry import Tenants
 class SessionTable:
     """The sessions of one worker, counted in its row.
 
-    `by_fd` is indexed by descriptor and None where there is no session; `columns` has their numbers. `on_first` is told
-    of a user's first session here, `on_last` when the last one has ended: tenant and user.
+    `by_fd` is indexed by descriptor and None where there is no session; `columns` has their numbers. `tenants` has the
+    users, by name. `on_first` is told of a user's first session here, `on_last` when the last one has ended.
     """
 
     def __init__(self, tenants: Tenants, addresses: WorkerCounts, rows: Rows, row: Row) -> None:
@@ -28,33 +28,27 @@ class SessionTable:
         self._addresses = addresses
         self._rows = rows
         self._row = row
-        self._tenants: dict[str, TenantSession] = {}
-
-    def find(self, tenant: str, uid: str) -> tuple[ChannelSession, ...]:
-        """Return the live sessions of a user on this worker, the oldest first."""
-        known = self._tenants.get(tenant)
-        user = known.users.get(uid) if known is not None else None
-        return user.channels if user is not None else ()
+        self.tenants: dict[str, TenantSession] = {}
 
     def users(self) -> list[UserSession]:
         """Return all users with a session on this worker."""
-        return [user for tenant in self._tenants.values() for user in tenant.users.values()]
+        return [user for tenant in self.tenants.values() for user in tenant.users.values()]
 
     def sessions_of(self, tenant: str) -> Iterator[ChannelSession]:
         """Yield all sessions of a tenant on this worker."""
-        known = self._tenants.get(tenant)
+        known = self.tenants.get(tenant)
         if known is not None:
             for user in known.users.values():
                 yield from user.channels
 
     def tenant(self, name: str) -> TenantSession:
         """Return a tenant's part of the table."""
-        known = self._tenants.get(name)
+        known = self.tenants.get(name)
         if known is None:
             number = self._registry.numbers[name]
             slots = (tenant_slot(number, slot) for slot in (TENANT_CONNECTIONS, TENANT_USERS))
             # Interned, since every token brings the name as a string of its own.
-            known = self._tenants[sys.intern(name)] = TenantSession(sys.intern(name), *slots)
+            known = self.tenants[sys.intern(name)] = TenantSession(sys.intern(name), *slots)
         return known
 
     def count_in(self, tenant: TenantSession) -> Close | None:
@@ -106,7 +100,7 @@ class SessionTable:
         self.by_fd[fd] = None
         session.reader = None
         user.channels = tuple(channel for channel in user.channels if channel is not session)
-        tenant = self._tenants[user.tenant]
+        tenant = self.tenants[user.tenant]
         self._row[tenant.connections_slot] -= 1
         if not user.channels:
             del tenant.users[user.uid]
