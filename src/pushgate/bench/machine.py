@@ -13,7 +13,7 @@ def used_memory(proc: Path = Path("/proc")) -> int:
 
 
 def sockets(proc: Path = Path("/proc")) -> dict[str, int]:
-    """Return what `ss -s` tells of TCP: sockets in use, both ends of those on this machine, and the bytes in buffers."""
+    """Return what `ss -s` tells of TCP: sockets in use, both ends of those that are local, and the bytes in buffers."""
     for line in (proc / "net/sockstat").read_text().splitlines():
         if line.startswith("TCP:"):
             words = line.split()[1:]
