@@ -24,10 +24,9 @@ from pushgate.bench.options import (
     Share,
     Target,
     process_room,
-    source_address,
-    sources_for,
 )
 from pushgate.bench.payload import EVERYONE, PushRequest, one_user, padding_for, smallest_frame
+from pushgate.bench.sources import source_address, sources_for
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Totals
 from pushgate.errors import ConfigError

@@ -4,6 +4,8 @@ options       where the gateway is and how hard to try: plain values
 histogram     latencies in slots
 tokens        client tokens, signed ahead
 payload       request bytes, and the mark by which a message is known again
+sources       where connections come from
+opening       which are still to be opened, and how long that takes
 swarm         many WebSocket connections on one epoll
 devices       what connections that are devices have got, and acknowledge
 callers       many keep-alive HTTP callers on another
@@ -14,5 +16,5 @@ server_cost   memory and CPU of the server, from /proc
 connect, broadcast, push, resume    the benches, each a function that returns a Result; `reliable` is a push too
 bus, bus_publisher, bus_listener    the bench of a broker, without a gateway
 figures, report             how figures are named, and shown
-commands      their command line
+flags, commands             their command line
 """

@@ -78,17 +78,6 @@ class Common:
     ack_every: float = 0.1
 
 
-def sources_for(connections: int) -> int:
-    """How many sources keep a bench clear of what a gateway takes of one address: 50 connections for each."""
-    return -(-connections // 50)
-
-
-def source_address(number: int) -> str:
-    """The address of a source: the first is 127.0.0.2."""
-    number += 2
-    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-
-
 @dataclass(frozen=True, slots=True)
 class Calls:
     """The pushes of `bench push`, or one process's part of them.

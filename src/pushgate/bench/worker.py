@@ -117,7 +117,7 @@ class Worker:
         self._phase = command
         self._told = False
         if command == "connect":
-            self._swarm.open(self._requests)
+            self._swarm.opening.start(self._requests)
         elif command == "round":
             self._goal = self._swarm.messages + sum(1 for _ in self._swarm.live())
         elif command == "deaf" and self._devices:
@@ -126,7 +126,7 @@ class Worker:
         elif command in ("resume", "cut") and self._devices:
             self._devices.deaf = False
             self._goal += self._swarm.messages
-            self._swarm.persist()
+            self._swarm.opening.persist()
             if command == "cut":
                 self._swarm.cut()
         elif command == "storm":
@@ -141,7 +141,7 @@ class Worker:
     def _done(self, now: int) -> bool:
         """Whether the present phase is over."""
         if self._phase in ("connect", "storm"):
-            return self._swarm.settled
+            return self._swarm.opening.settled
         if self._phase == "deaf" and self._devices:
             return self._devices.ignored >= self._goal
         if self._phase in ("round", "resume", "cut"):
@@ -158,12 +158,12 @@ class Worker:
 
     def _tell(self) -> None:
         swarm, callers = self._swarm, self._callers
-        failed, lost = swarm.failures.total(), swarm.lost.total()
+        failed, lost = swarm.opening.failures.total(), swarm.lost.total()
         answers = callers.answered if callers else 0
         progress = Progress(
             self._commands,
             self._told,
-            swarm.opened,
+            swarm.opening.opened,
             failed,
             lost,
             swarm.messages,
@@ -174,17 +174,17 @@ class Worker:
         self._pipe.send(progress)
 
     def _totals(self) -> Totals:
-        swarm, callers = self._swarm, self._callers
+        swarm, opening, callers = self._swarm, self._swarm.opening, self._callers
         totals = Totals(
-            opened=swarm.opened,
+            opened=opening.opened,
             messages=swarm.messages,
             received=swarm.received,
-            failures=swarm.failures,
+            failures=opening.failures,
             lost=swarm.lost,
-            handshakes=swarm.handshakes,
+            handshakes=opening.handshakes,
             latencies=swarm.latencies,
-            connect_first_ns=swarm.first_ns,
-            connect_last_ns=swarm.ready_ns,
+            connect_first_ns=opening.first_ns,
+            connect_last_ns=opening.ready_ns,
             cpu=time.process_time(),
         )
         if callers:
