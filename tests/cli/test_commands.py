@@ -42,6 +42,10 @@ COMMANDS = [
     "bench reliable",
     "bench resume",
     "bench hostile",
+    "bench storm",
+    "bench soak",
+    "bench scale",
+    "bench bus",
 ]
 
 

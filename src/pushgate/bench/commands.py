@@ -170,5 +170,6 @@ def hostile(
 
 
 app.command()(crowd_commands.storm)
+app.command()(crowd_commands.soak)
 app.command()(crowd_commands.scale)
 app.command()(bus_commands.bus)

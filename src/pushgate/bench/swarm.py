@@ -47,7 +47,11 @@ class Swarm:
         self.messages = 0
         self.received = 0  # bytes, of marked messages that came as one small frame or more
         self.last_ns = 0  # the last message
+        self.pings = 0
         self.lost: Counter[str] = Counter()
+        self.well_behaved = 1 << 31  # connections of this number and above may be closed for what they do
+        self.dismissed: Counter[str] = Counter()  # and so they were
+        self.deaf: dict[int, int] = {}  # descriptors that are not read from, and since when
         self.latencies = Histogram()
         self.number = array("i", [-1]) * room  # which connection a descriptor is
         self.got = array("I", bytes(4 * room))  # messages by descriptor
@@ -78,6 +82,23 @@ class Swarm:
         """Let go of every connection that is open."""
         for fd in list(self.live()):
             self._gone(fd, "cut")
+
+    def leave(self, fd: int, farewell: bytes) -> None:
+        """Say `farewell`, close a connection, and open it anew."""
+        self._send(fd, farewell)
+        self.opening.opened -= 1
+        self.opening.lose(self.number[fd])
+        self._forget(fd)
+
+    def deafen(self, fd: int, now: int) -> None:
+        """Read no more from a connection."""
+        self.deaf[fd] = now
+        self.epoll.modify(fd, 0)
+
+    def hear(self, fd: int) -> None:
+        """Read from it again."""
+        del self.deaf[fd]
+        self.epoll.modify(fd, select.EPOLLIN)
 
     def watch(self, fd: int) -> None:
         """Let `step` return early, and say so, when this descriptor can be read."""
@@ -219,6 +240,7 @@ class Swarm:
             if first in (_TEXT, _BINARY):
                 self._message(fd, data, start, start + size, start + size - position)
             elif first == _PING:
+                self.pings += 1
                 self._send(fd, bytes((0x8A, 0x80 | size, 0, 0, 0, 0)) + data[start : start + size])
             elif first == _CLOSE:
                 self._gone(fd, f"close {int.from_bytes(data[start : start + 2], 'big') or 1005}")
@@ -252,14 +274,23 @@ class Swarm:
             pass  # the next read says what is the matter, if anything is
 
     def _gone(self, fd: int, why: str) -> None:
-        if self._state[fd] in (OPEN, PARTIAL):
-            self.lost[why] += 1
-            self.opening.lose(self.number[fd])
+        number = self.number[fd]
+        if self._state[fd] not in (OPEN, PARTIAL):
+            self.opening.fail(number, why, fd)
         else:
-            self.opening.fail(self.number[fd], why, fd)
+            if number < self.well_behaved:
+                self.lost[why] += 1
+            else:
+                self.dismissed[why] += 1
+                self.opening.opened -= 1
+            self.opening.lose(number)
+        self._forget(fd)
+
+    def _forget(self, fd: int) -> None:
         if self._devices is not None:
             self._devices.leave(fd)
         self._held.pop(fd, None)
+        self.deaf.pop(fd, None)
         self._state[fd] = NONE
         self.number[fd] = -1
         os.close(fd)

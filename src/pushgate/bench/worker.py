@@ -20,6 +20,7 @@ from pushgate.bench.payload import Ids, PushRequest, one_user, padding_for, upgr
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Progress, Totals
+from pushgate.bench.unruly import Unruly
 
 _TICK_NS = 250_000_000
 _QUIET_NS = 5_000_000_000  # messages still missing after so long without any are given up
@@ -36,10 +37,11 @@ class Worker:
         self._share = share
         callers = share.calls.callers if share.calls else 0
         # Descriptors are given out from the lowest free one, so none will be higher than this.
-        room = share.count + share.idle + callers + SPARE_FILES + max(map(int, os.listdir("/proc/self/fd")))
-        self._devices = Devices(share.count + share.idle, common.ack_every) if common.devices else None
+        room = share.connections + callers + SPARE_FILES + max(map(int, os.listdir("/proc/self/fd")))
+        self._devices = Devices(share.connections, common.ack_every) if common.devices else None
         clients = common.target.clients
         self._swarm = Swarm(clients, room, share.first, common.sources, window, common.bare, self._devices)
+        self._unruly = Unruly(share, self._swarm)
         self._swarm.watch(pipe.fileno())
         self._requests = self._upgrades()
         self._callers: Callers | None = None
@@ -72,6 +74,8 @@ class Worker:
                     self._swarm.expire(self._common.timeout)
                     if self._callers:
                         self._callers.mend()
+                        if self._callers.calling:
+                            self._unruly.step(now)
                 self._tell()
         self._swarm.close()
 
@@ -80,6 +84,9 @@ class Worker:
         expires = int(time.time()) + _TOKEN_LIFE
         users = [f"u{share.first_user + index // self._common.per_user}" for index in range(share.count)]
         users += [f"idle{share.first + index}" for index in range(share.idle)]
+        pushed_to = -(-share.count // self._common.per_user)
+        users += [f"u{share.first_user + index % pushed_to}" for index in range(share.unrest.churning)]
+        users += share.stalling_users
         signed = (sign(target.token_secret, user, target.tenant, expires) for user in users)
         if not self._common.devices:
             return [upgrade_request(target.clients, token) for token in signed]
@@ -133,6 +140,8 @@ class Worker:
             self._swarm.storm()
         elif command == "call" and self._callers and self._share.calls:
             self._swarm.forget_messages()
+            if self._share.unrest.churning or self._share.unrest.stalling:
+                self._swarm.opening.persist()
             self._callers.connect(self._share.calls.callers)
             self._callers.start(self._share.calls.seconds, self._share.calls.rate)
         self._tell()
@@ -152,9 +161,14 @@ class Worker:
         if callers.waiting and now - max(callers.last_ns, callers.first_ns) < self._common.timeout * 1e9:
             return False
         callers.give_up()
-        expected = sum(callers.accepted) * self._common.per_user
-        newest = max(self._swarm.last_ns, callers.last_ns)
-        return self._swarm.messages >= expected or now - newest > _QUIET_NS
+        if now - max(self._swarm.last_ns, callers.last_ns) > _QUIET_NS:
+            return True
+        so_far = Totals(accepted=sum(callers.accepted))
+        if self._swarm.messages < so_far.accepted * self._common.per_user:
+            return False
+        # Others get messages too, and some perhaps twice.
+        self._compare(so_far, callers)
+        return not so_far.missing
 
     def _tell(self) -> None:
         swarm, callers = self._swarm, self._callers
@@ -183,6 +197,10 @@ class Worker:
             lost=swarm.lost,
             handshakes=opening.handshakes,
             latencies=swarm.latencies,
+            dismissed=swarm.dismissed,
+            pings=swarm.pings,
+            left=self._unruly.left,
+            stalls=self._unruly.stalls,
             connect_first_ns=opening.first_ns,
             connect_last_ns=opening.ready_ns,
             cpu=time.process_time(),
