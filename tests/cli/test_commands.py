@@ -45,6 +45,7 @@ COMMANDS = [
     "bench storm",
     "bench soak",
     "bench scale",
+    "bench floor",
     "bench bus",
 ]
 

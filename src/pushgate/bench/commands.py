@@ -169,6 +169,19 @@ def hostile(
     finish(ctx, bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)
 
 
+@app.command()
+def floor() -> None:
+    """Serve the benches with the least there is to do, to compare a gateway with; until Ctrl-C.
+
+    Prints the URL for clients and that of the API. Any keys do.
+    """
+    from pushgate.bench.floor import Floor
+
+    server = Floor()
+    typer.echo(f"{server.url} {server.api}")
+    server.run()
+
+
 app.command()(crowd_commands.storm)
 app.command()(crowd_commands.soak)
 app.command()(crowd_commands.scale)
