@@ -24,6 +24,7 @@ NONE, CONNECTING, UPGRADING, GREETED, OPEN, PARTIAL, WATCHED = range(7)
 _BATCH = 512  # events taken at once: callers are looked at between two batches, so it bounds how long they wait
 _BUFFER = 256 * 1024
 _TEXT, _BINARY, _CLOSE, _PING = 0x81, 0x82, 0x88, 0x89
+_EMPTY_PONG = bytes((0x8A, 0x80, 0, 0, 0, 0))
 
 
 class Swarm:
@@ -147,6 +148,9 @@ class Swarm:
                     received += size
                     got[fd] += 1
                     continue
+            if state[fd] == OPEN and size == 2 and buffer[0] == _PING:
+                self._send(fd, _EMPTY_PONG)
+                continue
             self._take(fd, bytes(buffer[:size]))
         if messages:
             self.messages += messages
