@@ -96,7 +96,8 @@ class Good:
         wanted = [upgrade_request(address, sign(secret, name, "default", expires)) for name in names]
         for start in range(0, len(wanted), PORTION):
             until = time.monotonic() + 1
-            self._swarm.opening.start(wanted[start : start + PORTION])
+            portion = wanted[start : start + PORTION]
+            self._swarm.opening.start(len(portion), portion.__getitem__)
             while time.monotonic() < until or not self._swarm.opening.settled:
                 self._swarm.step(0.05)
 

@@ -1,6 +1,7 @@
 """The connections of a swarm that are still to be opened, those in their handshake, and how it went with the others."""
 
 from collections import Counter
+from collections.abc import Callable
 from time import monotonic_ns
 
 from pushgate.bench.histogram import Histogram
@@ -15,17 +16,17 @@ class Opening:
         self.ready_ns = 0  # the last welcome
         self.failures: Counter[str] = Counter()
         self.handshakes = Histogram()
-        self.requests: list[bytes] = []  # by number
+        self.request: Callable[[int], bytes] = bytes  # by number
         self._window = window
         self._waiting: list[int] = []  # the next stands last
         self._persistent = False
         self._refused: list[int] = []  # to open anew after a pause
         self._flying: dict[int, int] = {}  # descriptor to the time of its first byte, while in the handshake
 
-    def start(self, requests: list[bytes]) -> None:
-        """Begin with a connection for each request, in order."""
-        self.requests = requests
-        self._waiting = list(range(len(requests) - 1, -1, -1))
+    def start(self, count: int, request: Callable[[int], bytes]) -> None:
+        """Begin with so many connections, in order; `request` returns that of each by its number from 0."""
+        self.request = request
+        self._waiting = list(range(count - 1, -1, -1))
         self.first_ns = monotonic_ns()
 
     def persist(self) -> None:

@@ -6,6 +6,7 @@ machine share and nobody sets.
 """
 
 import os
+from array import array
 from collections.abc import Iterable
 from itertools import count
 
@@ -53,6 +54,29 @@ def upgrade_request(address: Address, token: bytes, device: str | None = None) -
         b"GET %b?token=%b%b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ) % (address.path.encode() or b"/", token, inbox, address.host.encode())
+
+
+class Upgrades:
+    """The requests that open many connections. Their tokens lie end to end: as objects with all that stands around them
+    they would be most of the generator's memory."""
+
+    def __init__(self, address: Address, tokens: Iterable[bytes], run: str | None = None) -> None:
+        """With `run`, which is new for each, every connection is a device, with a name of 36 characters."""
+        self._address = address
+        self._run = run
+        self._tokens = bytearray()
+        self._ends = array("Q", [0])
+        for token in tokens:
+            self._tokens += token
+            self._ends.append(len(self._tokens))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def request(self, number: int) -> bytes:
+        """Return the request of a connection, by its number from 0."""
+        token = bytes(self._tokens[self._ends[number] : self._ends[number + 1]])
+        return upgrade_request(self._address, token, None if self._run is None else f"{self._run}-{number:019d}")
 
 
 EVERYONE = '"everyone":true'

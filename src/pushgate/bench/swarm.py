@@ -173,7 +173,7 @@ class Swarm:
         self.epoll.close()
 
     def _connect(self, number: int) -> None:
-        request = self.opening.requests[number]
+        request = self.opening.request(number)
         try:
             fd = dial(self._address, (self._first + number) % self._sources).detach()
         except OSError as error:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pushgate.bench.callers import Callers
 from pushgate.bench.devices import Devices
 from pushgate.bench.options import SPARE_FILES, Common, Share
-from pushgate.bench.payload import Ids, PushRequest, one_user, padding_for, upgrade_request
+from pushgate.bench.payload import Ids, PushRequest, Upgrades, one_user, padding_for
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Progress, Totals
@@ -31,7 +31,7 @@ class Worker:
     """Runs one share of a bench until it is told to end."""
 
     def __init__(self, pipe: Connection, common: Common, share: Share, window: int) -> None:
-        """Prepares every request ahead, so that no signing falls into what is measured."""
+        """Signs every token ahead, so that it does not fall into what is measured."""
         self._pipe = pipe
         self._common = common
         self._share = share
@@ -43,7 +43,7 @@ class Worker:
         self._swarm = Swarm(clients, room, share.first, common.sources, window, common.bare, self._devices)
         self._unruly = Unruly(share, self._swarm)
         self._swarm.watch(pipe.fileno())
-        self._requests = self._upgrades()
+        self._upgrades = self._make_upgrades()
         self._callers: Callers | None = None
         if share.calls:
             self._callers = self._make_callers(room, share.calls.size)
@@ -79,7 +79,7 @@ class Worker:
                 self._tell()
         self._swarm.close()
 
-    def _upgrades(self) -> list[bytes]:
+    def _make_upgrades(self) -> Upgrades:
         target, share = self._common.target, self._share
         expires = int(time.time()) + _TOKEN_LIFE
         users = [f"u{share.first_user + index // self._common.per_user}" for index in range(share.count)]
@@ -88,10 +88,7 @@ class Worker:
         users += [f"u{share.first_user + index % pushed_to}" for index in range(share.unrest.churning)]
         users += share.stalling_users
         signed = (sign(target.token_secret, user, target.tenant, expires) for user in users)
-        if not self._common.devices:
-            return [upgrade_request(target.clients, token) for token in signed]
-        run = os.urandom(8).hex()
-        return [upgrade_request(target.clients, token, f"{run}-{number:019d}") for number, token in enumerate(signed)]
+        return Upgrades(target.clients, signed, os.urandom(8).hex() if self._common.devices else None)
 
     def _make_callers(self, room: int, size: int) -> Callers:
         target, share = self._common.target, self._share
@@ -124,7 +121,7 @@ class Worker:
         self._phase = command
         self._told = False
         if command == "connect":
-            self._swarm.opening.start(self._requests)
+            self._swarm.opening.start(len(self._upgrades), self._upgrades.request)
         elif command == "round":
             self._goal = self._swarm.messages + sum(1 for _ in self._swarm.live())
         elif command == "deaf" and self._devices:
