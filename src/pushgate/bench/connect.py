@@ -21,7 +21,7 @@ def bench_connect(common: Common, connections: int, hold: float, show: Show | No
         before, spent = server_cost.measure(common.server_pids), crew.progress().cpu
         open_all(crew, common, connections, show)
         connected = server_cost.measure(common.server_pids)
-        spent, held = crew.progress().cpu - spent, crew.memory()
+        spent = crew.progress().cpu - spent
         crew.watch(lambda _: False, hold, show)
         after = server_cost.measure(common.server_pids)
         totals = crew.totals()
@@ -43,7 +43,7 @@ def bench_connect(common: Common, connections: int, hold: float, show: Show | No
                 "cpu_s_in_hold": round(after.cpu - connected.cpu, 2),
             }
         figures["generator"] = generator(totals, len(shares), crew.busiest) | {
-            "pss_per_connection": per(held, totals.opened),
+            "pss_per_connection": per(totals.memory, totals.opened),
             "cpu_us_per_connection": per(spent * 1e6, totals.opened, 2),
         }
         return conclude(figures, totals.opened == connections and not totals.lost, totals, crew)

@@ -10,7 +10,6 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 
 from pushgate.bench.options import BenchError, Calls, Common, Share, Unrest, process_room
-from pushgate.bench.server_cost import proportional_memory
 from pushgate.bench.totals import Progress, Totals
 from pushgate.bench.worker import Worker
 
@@ -78,7 +77,6 @@ class Crew:
         self._latest: dict[Connection, Progress] = {}
         self._before: list[float] = []
         self._told = 0.0
-        self._empty = proportional_memory((os.getpid(),))
         self._peak = 0.0
         self._began = time.monotonic()
         self.series: list[tuple[float, Progress]] = []
@@ -114,10 +112,6 @@ class Crew:
     def pids(self) -> tuple[int, ...]:
         """The generator's processes."""
         return tuple(self._pids)
-
-    def memory(self) -> int:
-        """Bytes of user memory (PSS) that the generator, this process and all of its, takes for what it does."""
-        return proportional_memory((os.getpid(), *self._pids)) - self._empty
 
     @property
     def busiest(self) -> float:

@@ -1,5 +1,6 @@
 """The connections of a swarm that are still to be opened, those in their handshake, and how it went with the others."""
 
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic_ns
@@ -18,7 +19,7 @@ class Opening:
         self.handshakes = Histogram()
         self.request: Callable[[int], bytes] = bytes  # by number
         self._window = window
-        self._waiting: list[int] = []  # the next stands last
+        self._waiting = array("I")  # the next stands last
         self._persistent = False
         self._refused: list[int] = []  # to open anew after a pause
         self._flying: dict[int, int] = {}  # descriptor to the time of its first byte, while in the handshake
@@ -26,7 +27,7 @@ class Opening:
     def start(self, count: int, request: Callable[[int], bytes]) -> None:
         """Begin with so many connections, in order; `request` returns that of each by its number from 0."""
         self.request = request
-        self._waiting = list(range(count - 1, -1, -1))
+        self._waiting = array("I", range(count - 1, -1, -1))
         self.first_ns = monotonic_ns()
 
     def persist(self) -> None:
@@ -72,7 +73,7 @@ class Opening:
 
     def come_again(self) -> None:
         """The pause of those that were refused is over."""
-        self._waiting += self._refused
+        self._waiting.extend(self._refused)
         self._refused.clear()
 
     def overdue(self, timeout: float) -> list[int]:

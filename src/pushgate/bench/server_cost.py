@@ -30,9 +30,9 @@ def measure(pids: tuple[int, ...]) -> Cost:
     return Cost(len(tree), sum(rss for rss, _ in each), sum(pss for _, pss in each), _cpu(tree))
 
 
-def proportional_memory(pids: tuple[int, ...]) -> int:
-    """The PSS in bytes of these processes alone, without descendants; raises BenchError as `measure`."""
-    return sum(_memory(pid)[1] for pid in pids)
+def own_memory() -> int:
+    """The PSS in bytes of this process alone."""
+    return _memory(os.getpid())[1]
 
 
 def cpu_seconds(pids: tuple[int, ...]) -> float:

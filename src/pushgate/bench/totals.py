@@ -19,6 +19,7 @@ _SUMS = (
     "pings",
     "left",
     "stalls",
+    "memory",
     "cpu",
 )
 
@@ -64,6 +65,7 @@ class Totals:
     pings: int = 0
     left: int = 0
     stalls: int = 0
+    memory: int = 0  # bytes that it took more than when it began
     cpu: float = 0.0
 
     def merge(self, other: "Totals") -> None:

@@ -11,12 +11,14 @@ import gc
 import os
 import select
 import time
+from itertools import chain
 from multiprocessing.connection import Connection
 
 from pushgate.bench.callers import Callers
 from pushgate.bench.devices import Devices
 from pushgate.bench.options import SPARE_FILES, Common, Share
 from pushgate.bench.payload import Ids, PushRequest, Upgrades, one_user, padding_for
+from pushgate.bench.server_cost import own_memory
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Progress, Totals
@@ -32,6 +34,7 @@ class Worker:
 
     def __init__(self, pipe: Connection, common: Common, share: Share, window: int) -> None:
         """Signs every token ahead, so that it does not fall into what is measured."""
+        self._empty = own_memory()
         self._pipe = pipe
         self._common = common
         self._share = share
@@ -82,11 +85,13 @@ class Worker:
     def _make_upgrades(self) -> Upgrades:
         target, share = self._common.target, self._share
         expires = int(time.time()) + _TOKEN_LIFE
-        users = [f"u{share.first_user + index // self._common.per_user}" for index in range(share.count)]
-        users += [f"idle{share.first + index}" for index in range(share.idle)]
         pushed_to = -(-share.count // self._common.per_user)
-        users += [f"u{share.first_user + index % pushed_to}" for index in range(share.unrest.churning)]
-        users += share.stalling_users
+        users = chain(
+            (f"u{share.first_user + index // self._common.per_user}" for index in range(share.count)),
+            (f"idle{share.first + index}" for index in range(share.idle)),
+            (f"u{share.first_user + index % pushed_to}" for index in range(share.unrest.churning)),
+            share.stalling_users,
+        )
         signed = (sign(target.token_secret, user, target.tenant, expires) for user in users)
         return Upgrades(target.clients, signed, os.urandom(8).hex() if self._common.devices else None)
 
@@ -200,6 +205,7 @@ class Worker:
             stalls=self._unruly.stalls,
             connect_first_ns=opening.first_ns,
             connect_last_ns=opening.ready_ns,
+            memory=own_memory() - self._empty,
             cpu=time.process_time(),
         )
         if callers:
