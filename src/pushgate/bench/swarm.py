@@ -149,6 +149,7 @@ class Swarm:
                     got[fd] += 1
                     continue
             if state[fd] == OPEN and size == 2 and buffer[0] == _PING:
+                self.pings += 1
                 self._send(fd, _EMPTY_PONG)
                 continue
             self._take(fd, bytes(buffer[:size]))
