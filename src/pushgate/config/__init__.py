@@ -17,6 +17,7 @@ from pushgate.config.settings import (
     NodeConfig,
     TenantConfig,
     TokenKeyConfig,
+    TracingConfig,
     shown_url,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "NodeConfig",
     "TenantConfig",
     "TokenKeyConfig",
+    "TracingConfig",
     "load",
     "load_with_origins",
     "shown_url",

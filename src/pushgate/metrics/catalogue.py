@@ -235,6 +235,13 @@ INBOX_RETRIES = _counter(
     "inbox_append_retries_total", "Times that entries went to the inbox once more, unanswered before"
 )
 INBOX_GAPS = _counter("inbox_follow_restarts_total", "Times that following a tenant's logs began anew")
+SPANS = _counters(
+    "trace_spans_total",
+    "Spans of traces: recorded, and of these taken by the collector (exported) or not (failed); the others are on "
+    "their way, or were left out of a full queue",
+    "result",
+    ["recorded", "exported", "failed"],
+)
 _INBOX_TIMES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 INBOX_APPEND_TIME = _histogram("inbox_append_seconds", "From the call of an append to its answer", _INBOX_TIMES)
 INBOX_READ_TIME = _histogram("inbox_read_seconds", "From the call of a read to its answer", _INBOX_TIMES)

@@ -69,7 +69,7 @@ class Taking:
         self._call_later = call_later
         self._done = done
         self._arrivals: defaultdict[int, list[tuple[int, Arrival]]] = defaultdict(list)
-        self._holding = Holding(sessions, router.deliver, fanout.start, shards, predecessor.workers, row)
+        self._holding = Holding(sessions, router.deliver_held, fanout.start, shards, predecessor.workers, row)
         router.detour = self._holding
 
     def start(self) -> None:
