@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from pushgate.delivery import fanout
-from pushgate.messages.push import Trail
+from pushgate.delivery.outgoing import Outgoing
+from pushgate.messages.push import Push, Trail
 from pushgate.metrics.catalogue import DELIVERED
 from tests.fakes.tracer import FakeTracer
 from tests.rig.gateway import Gateway
@@ -122,6 +124,17 @@ async def test_a_push_to_everyone_is_one_line_when_it_is_done(
     assert logs == [line(pushed, 5)]
     [(_, _, attributes)] = tracer.deliveries
     assert attributes["pushgate.connections"] == 5
+
+
+async def test_what_was_held_back_is_told_when_it_is_written(gateway: Gateway, tracer: FakeTracer) -> None:
+    await gateway.join("alice")
+    push = Push("default", ["alice"], "m1", "message", 1, b"1", trail=TRAIL)
+    with capture_logs() as logs:
+        for each in (push, structs.replace(push, trail=None)):
+            gateway.router.deliver_held(Outgoing(each), gateway.sessions.find("default", "alice"))
+    assert gateway.row[DELIVERED] == 2
+    assert logs == [line("m1", 1)]
+    assert len(tracer.deliveries) == 1
 
 
 async def test_a_push_that_is_spread(gateway: Gateway) -> None:

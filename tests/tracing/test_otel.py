@@ -97,7 +97,8 @@ async def test_the_share_is_of_those_without_a_caller(
     make_tracer: MakeTracer, sample: float | None, traced: bool
 ) -> None:
     tracer = make_tracer(sample=sample)
-    assert (tracer.begin_call("call", "", "") is not None) == traced
+    for sent in ("", "nonsense"):
+        assert (tracer.begin_call("call", sent, "") is not None) == traced
     assert tracer.begin_call("call", f"{CALLER}-01", "") is not None
     assert tracer.begin_call("call", f"{CALLER}-00", "") is None
 

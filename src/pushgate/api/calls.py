@@ -93,8 +93,9 @@ class Calls:
         """
         span = None
         if self._tracer is not None and pushes:
-            traceparent, state = (headers.get(name, b"").decode("latin-1") for name in (b"traceparent", b"tracestate"))
-            span = self._tracer.begin_call(f"POST {pushes}", traceparent, state)
+            traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+            tracestate = headers.get(b"tracestate", b"").decode("latin-1") if traceparent else ""
+            span = self._tracer.begin_call(f"POST {pushes}", traceparent, tracestate)
         if span is None and not self._logged:
             return None
         return Call(request_id_of(headers) or new_request_id(), self._logged, span)
