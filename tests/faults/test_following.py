@@ -1,6 +1,7 @@
 """A push followed over two nodes: its trace, as a collector has it, and its lines in the logs."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -109,6 +110,7 @@ async def test_a_push_over_two_nodes_is_one_trace_and_in_both_logs(
         second.data_dir.mkdir()
         shutil.copy(first.data_dir / "keys.json", second.data_dir)
         second.start()
+        assert len(os.listdir(f"/proc/{first.pid}/task")) == 1, "the supervisor forks, and so has no thread"
         await follow(first, second)
         httpx.post(f"{first.api}/v1/push?key={SECRET}", json={"user": UID}, timeout=10)
         for node in (first, second):
