@@ -92,7 +92,7 @@ class Gateway:
         self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
         self.stopping = False
         self.bus = MemoryBus()
-        self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, has_inbox=True)
+        self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, True, list)
         self.questions = Questions(Node("here", 1), 0, self.bus, self.answers.reply, self.row)
         self.acknowledging = Acknowledging(self.questions, self.poller, self.row)
         self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear)

@@ -10,6 +10,7 @@ from litestar import Response, get, post
 from pushgate.api.admission import AnyRequest, admit_form, admit_json, context_of, push_route_of, request_id_for
 from pushgate.api.batch import push_batch
 from pushgate.api.bodies import BodyReader, bad_body
+from pushgate.api.events import EVENT_ROUTES
 from pushgate.api.openapi import Operation
 from pushgate.api.problems import Answer, to_response
 from pushgate.api.push import FORMS, PUSH_PATH, Form
@@ -228,4 +229,16 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
 
-ROUTES = (push, push_many, find_receipt, make_token, *USER_ROUTES, *STATS_ROUTES, find_tenant, healthz, readyz, metrics)
+ROUTES = (
+    push,
+    push_many,
+    find_receipt,
+    make_token,
+    *USER_ROUTES,
+    *STATS_ROUTES,
+    *EVENT_ROUTES,
+    find_tenant,
+    healthz,
+    readyz,
+    metrics,
+)

@@ -46,7 +46,9 @@ class Backbone:
         self._reconnects = 0  # of the bus, in the row already
         url, directed = plan.servers.inbox, config.bus.routing == DIRECTORY
         self.bus = create_bus(plan.servers.bus, config.bus.prefix, plan.home if directed else None)
-        self._answers = Answers(sessions, plan.rows, plan.tenants.numbers, why_not_ready, url != NONE)
+        self._answers = Answers(
+            sessions, plan.rows, plan.tenants.numbers, why_not_ready, url != NONE, plan.journal.read
+        )
         self.questions = Questions(
             plan.node,
             plan.index,

@@ -48,7 +48,7 @@ from pushgate.node.nats_state import NatsState, Sync, check_place, lineage_after
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
 
-log = get_logger("node")
+log = get_logger("node", lifecycle=True)
 
 
 class NatsServer:

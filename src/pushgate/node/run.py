@@ -7,16 +7,19 @@ from pathlib import Path
 
 from msgspec import structs
 
-from pushgate import log
+from pushgate import __version__, log
 from pushgate.api.demo import demo_routes
 from pushgate.config import Config, TenantConfig, TokenKeyConfig
 from pushgate.errors import PushgateError
+from pushgate.journal import Journal
 from pushgate.node.banner import print_banner
 from pushgate.node.check import demo_tenant
 from pushgate.node.data_dir import DataDir
 from pushgate.node.succession import Succession
 from pushgate.node.supervisor import Supervisor
 from pushgate.tenants.registry import hash_api_key, new_api_key
+
+_log = log.get_logger("supervisor", lifecycle=True)
 
 
 def run(read: Callable[[], Config], zero_config: bool) -> int:
@@ -37,15 +40,17 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
 
 def _run(read: Callable[[], Config], zero_config: bool, succession: Succession | None) -> int:
     config = read()
-    log.set_up(config.log.level, config.log.style)
+    estate = succession.ask() if succession is not None else None
+    journal = Journal(succession.journal if succession is not None else -1)
+    log.set_up(config.log.level, config.log.style, journal)
+    _log.info("starting", version=__version__, pid=os.getpid())
     faulthandler.enable()  # whoever crashes or is aborted says where it was
     path = Path(config.node.data_dir)
-    estate = succession.ask() if succession is not None else None
     data_dir = DataDir.open(path) if succession is None else DataDir.inherit(path, succession.lock)
     try:
         if zero_config:
             if config.cluster.nodes:
-                log.get_logger("supervisor").warning(
+                _log.warning(
                     "without a configuration file each node of the cluster has keys of its own", keys="keys.json"
                 )
             keys = data_dir.generated_keys()
@@ -69,6 +74,7 @@ def _run(read: Callable[[], Config], zero_config: bool, succession: Succession |
             config,
             lambda: prepare(read()),
             data_dir,
+            journal,
             lambda clients_port: (
                 demo_routes(api_key, clients_port, bool(config.clients.tls_certificate))
                 if config.management.demo
@@ -81,7 +87,7 @@ def _run(read: Callable[[], Config], zero_config: bool, succession: Succession |
     except PushgateError:
         raise
     except Exception:
-        log.get_logger("supervisor").exception("the node failed")
+        _log.exception("the node failed")
         return 1
     finally:
         data_dir.close()

@@ -18,7 +18,7 @@ from pushgate.node.timers import Timers
 from pushgate.node.upgrade import Upgrade
 from pushgate.node.workers import HEEDLESS, Workers
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Turnover:

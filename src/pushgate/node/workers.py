@@ -15,7 +15,7 @@ from pushgate.node.reload import Settings
 from pushgate.node.timers import Timers
 from pushgate.sockets.addresses import AddressCounts
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Heed(Protocol):
