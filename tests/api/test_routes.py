@@ -204,6 +204,7 @@ def test_the_document(rig: Rig) -> None:
         "/v1/push/batch",
         "/v1/tokens",
         "/v1/messages/{id}",
+        "/v1/events",
         "/v1/users/{user}",
         "/v1/users/{user}/sessions",
         "/v1/users/{user}/sessions/{session}",
