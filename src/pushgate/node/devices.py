@@ -13,6 +13,7 @@ from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, INBOX_READY, WORKER_INBOX_AWAY
 from pushgate.metrics.rows import Row
+from pushgate.node.cluster import lack_of
 from pushgate.node.opening import Opening
 from pushgate.node.room import watch_room
 from pushgate.node.servers import EMBEDDED, servers_of
@@ -79,7 +80,7 @@ class Devices:
         self._anteroom = Anteroom(self.inbox, self._cursors, let_in, poller, self._spawn, row)
         self.unread = Unread(sessions, self.inbox, self.reliable.progress, self._spawn, row)
         sessions.devices = self.reliable
-        poller.on_drained = self.reliable.resume
+        poller.on_drained.append(self.reliable.resume)
 
     async def start(
         self,
@@ -105,7 +106,8 @@ class Devices:
         if not self.inbox.connected:
             return ["the inbox is away"]
         if self._members and not self._node_row[CLUSTER_LEADER]:
-            return [f"the inbox has no quorum: {self._node_row[CLUSTER_SERVERS]} of {self._members} servers"]
+            there = self._node_row[CLUSTER_SERVERS]
+            return [f"the inbox has {lack_of(there, self._members)}: {there} of {self._members} servers"]
         if self.inbox.stalled:
             return ["the inbox takes nothing"]
         return [f"the inbox is not open: {self._opening.trouble}"] if self._opening.trouble else []
