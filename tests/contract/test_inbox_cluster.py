@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from pushgate.config import ClusterConfig, Config, NodeConfig
-from pushgate.inbox import Device, Draft, Options, create_inbox
+from pushgate.inbox import Appended, Device, Draft, Options, create_inbox
 from pushgate.inbox.nats import NatsInbox
 from pushgate.inbox.nats_stream import call_api
 from pushgate.metrics.rows import Rows
 from pushgate.node.embedded.cluster import member_of
-from tests.contract.test_inbox_faults import Load, append_all, check, read_all
+from tests.contract.test_inbox_faults import Load, append, append_all, check, read_all
 from tests.fakes.follower import TENANT, following
 from tests.fakes.nats import PlainNats, RealNats, free_ports
 from tests.fakes.subscriber import until
@@ -93,6 +93,28 @@ async def test_the_leader_dies_and_nothing_is_lost_and_nothing_twice(cluster: Cl
         loaded = await inbox.load_cursors([phone, tablet])
         assert [cursor and cursor.offset for cursor in loaded] == [10, 1]
         assert await read_all(other, "user 3") == await read_all(inbox, "user 3")
+
+
+@pytest.mark.parametrize("cluster", ["embedded"], indirect=True)
+@pytest.mark.parametrize(("leads", "soon"), [(False, 1.5), (True, 3.0)])
+@pytest.mark.asyncio(loop_factories=["uvloop"])
+async def test_a_server_dies_and_what_is_stored_next_soon_comes_to_all_who_are_elsewhere(
+    cluster: Cluster, leads: bool, soon: float
+) -> None:
+    inbox = make(cluster)
+    async with following(inbox):
+        info = await call_api(await inbox._main.ready(), f"STREAM.INFO.p+inbox+{TENANT}")
+    leader = info["cluster"]["leader"]
+    name = leader if leads else next(other for other in NAMES if other != leader)
+    rest, dying = {other: cluster[other] for other in NAMES if other != name}, cluster[name]
+    assert isinstance(dying, RealNats)
+    async with AsyncExitStack() as stack:
+        inboxes = [make(rest) for _ in range(8)]
+        followers = [await stack.enter_async_context(following(each)) for each in inboxes]
+        dying.kill()
+        while not isinstance((await append(inboxes[0], b"next"))[0], Appended):
+            await asyncio.sleep(0.1)
+        await asyncio.gather(*(follower.has(1, soon) for follower in followers))
 
 
 @pytest.mark.asyncio(loop_factories=["uvloop"])

@@ -82,7 +82,7 @@ async def test_ticks_that_are_gone_show_and_the_entries_are_read(redis: RealRedi
         await append_all(other, b"before")
         await follower.has(1)
         payloads = [b"%d" % number for number in range(600)]
-        transport = (await inbox._follow.ready())._transport
+        transport = (await inbox._follow.ready())._line._transport
         assert transport is not None
         transport.pause_reading()
         await append_all(other, *payloads)

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from pushgate.errors import InboxUnavailable
+from pushgate.inbox import nats_stream
 from pushgate.inbox.base import Limits, Options
 from pushgate.inbox.nats_stream import Stream, call_api, cursor_stream, log_limits, log_stream
 from pushgate.inbox.nats_subjects import CursorSubjects, Subjects
+from pushgate.nats import replies
 from pushgate.nats.connection import Connection
 from pushgate.nats.link import NatsLink
 from tests.fakes.fake_link import FakeLink, said
@@ -136,3 +138,24 @@ async def test_a_server_that_is_too_old_is_named() -> None:
     link = FakeLink(lambda asked: said(json.dumps(old).encode()))
     with pytest.raises(InboxUnavailable, match=r"NATS 2\.12"):
         await stream().ensure(link)  # type: ignore[arg-type]
+
+
+async def test_a_question_that_nobody_heard_is_asked_again_and_a_command_is_not(
+    server: RealNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_stream, "REPEAT", 0.05)
+    monkeypatch.setattr(replies, "OVERDUE", 2)
+    asked: list[bytes] = []
+
+    def answer_third(_subject: bytes, reply: bytes, _headers: bytes, payload: bytes) -> None:
+        asked.append(payload)
+        if len(asked) == 3:
+            link.write((b'PUB %b 8\r\n{"a": 1}\r\n' % reply,))
+
+    async with linked(server) as link:
+        link.listen("$JS.API.TEST", answer_third)  # where the server itself has nothing to say
+        assert await call_api(link, "TEST", {}, repeat=True) == {"a": 1}
+        assert asked == [b""] * 3
+        with pytest.raises(InboxUnavailable, match="does not answer"):
+            await call_api(link, "TEST")
+        assert len(asked) == 4

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from hiredis import ReplyError
 
-from pushgate.redis import link as link_module
+from pushgate.brokers import line
 from pushgate.redis.link import RedisLink
 from tests.fakes.subscriber import until
 
@@ -113,7 +113,7 @@ async def test_a_first_command_that_is_refused_is_an_error() -> None:
 async def test_a_silent_server_is_asked_and_then_left_and_one_that_talks_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(link_module, "TICK", 0.01)
+    monkeypatch.setattr(line, "TICK", 0.01)
     redis, link = ScriptedRedis(), RedisLink("bus")
     async with scripted(redis, link):
         for _ in range(3):
@@ -122,16 +122,16 @@ async def test_a_silent_server_is_asked_and_then_left_and_one_that_talks_is_kept
             redis.reads.clear()
             redis.say(b"+PONG\r\n")
         call = link.ask(("SLOW",))
-        for _ in range(2 * link_module.PATIENCE):  # it does not answer, and is not silent
+        for _ in range(2 * line.PATIENCE):  # it does not answer, and is not silent
             redis.say(b">2\r\n$4\r\nnews\r\n$1\r\nx\r\n")
-            await asyncio.sleep(link_module.TICK)
+            await asyncio.sleep(line.TICK)
         assert not call.done()
         assert await call is None
         assert link.reason == "the bus is silent"
 
 
 async def test_a_server_that_does_not_read_is_left_before_memory_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "PARKED", 1024 * 1024)
+    monkeypatch.setattr(line, "PARKED", 1024 * 1024)
     redis, link = ScriptedRedis(), RedisLink("bus")
     redis.reading.clear()
     async with scripted(redis, link):

@@ -4,7 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pushgate.rocketmq import link as rocket_link
+from pushgate.brokers import line
 from pushgate.rocketmq.frames import Command
 from pushgate.rocketmq.link import Request, RocketLink
 from pushgate.rocketmq.signing import Credentials, sign
@@ -16,7 +16,7 @@ PROBE = Request(30, {"topic": "t"})
 
 @pytest.fixture(autouse=True)
 def fast_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rocket_link, "TICK", 0.02)
+    monkeypatch.setattr(line, "TICK", 0.02)
 
 
 @asynccontextmanager

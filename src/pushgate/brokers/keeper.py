@@ -18,8 +18,10 @@ class Link(Protocol):
     """One connection, which is never mended: once `lost` is set it is closed, and another one made."""
 
     lost: asyncio.Event
-    reason: str
-    """Why it is lost."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is lost."""
 
     @property
     def server(self) -> str:
@@ -32,6 +34,14 @@ class Link(Protocol):
 L = TypeVar("L", bound=Link)
 SetUp = Callable[[L], Awaitable[None]]
 """Readies a new link before it is used; raises ConnectionError when it is lost meanwhile."""
+
+
+async def _as_it_is(_link: Link) -> None:
+    """Set nothing up."""
+
+
+def _tell_nobody() -> None:
+    """Say nothing of links that come back."""
 
 
 class Keeper(Generic[L]):
@@ -51,15 +61,28 @@ class Keeper(Generic[L]):
         self._logged = ("", 0.0)
         self.link: L | None = None
         """The link that is set up, as far as is known: a silent server is noticed within 5 s; or None."""
+        self._was_up = False
+        self.reconnects = 0
+        """How often a link was lost and another one set up."""
 
     @property
     def connected(self) -> bool:
         """Whether there is a link that is not known to be lost."""
         return self.link is not None and not self.link.lost.is_set()
 
-    def start(self, set_up: SetUp[L]) -> None:
-        """Begin to connect, and try for ever; what keeps it from connecting is logged."""
-        self._task = asyncio.create_task(self._keep(set_up))
+    def start(self, set_up: SetUp[L] = _as_it_is, on_return: Callable[[], None] = _tell_nobody) -> None:
+        """Begin to connect, and try for ever; what keeps it from connecting is logged. `on_return` is called each time
+        that a link is there again."""
+        self._task = asyncio.create_task(self._keep(set_up, on_return))
+
+    async def connect(self, set_up: SetUp[L], on_return: Callable[[], None]) -> None:
+        """Start, and wait for the first link. Raises ConnectionError when stopped meanwhile."""
+        self.start(set_up, on_return)
+        try:
+            await self.ready()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def ready(self) -> L:
         """Wait for a link. Raises ConnectionError when there will be none, having been stopped."""
@@ -71,17 +94,17 @@ class Keeper(Generic[L]):
         return self.link
 
     async def stop(self) -> None:
-        """Let go, for good; prompt even when the server is gone. It may be called again."""
-        self._stopped = True
-        self._up.set()
+        """Let go, for good; prompt even when the server is gone. It may be called again, and before `start`."""
         task, self._task = self._task, None
         if task is None:
             return
+        self._stopped = True
+        self._up.set()
         while not task.done():  # one may be lost: wait_for swallows it in Python 3.11 when it ends just then
             task.cancel()
             await asyncio.wait([task], timeout=0.2)
 
-    async def _keep(self, set_up: SetUp[L]) -> None:
+    async def _keep(self, set_up: SetUp[L], on_return: Callable[[], None]) -> None:
         """Keep one link after another, until cancelled."""
         while True:
             link = self._make()
@@ -90,6 +113,10 @@ class Keeper(Generic[L]):
                 await set_up(link)
                 self.link = link
                 self._up.set()
+                if self._was_up:
+                    self.reconnects += 1
+                    on_return()
+                self._was_up = True
                 self._logged = ("", 0.0)
                 self._log.info(f"{self._part} connected", server=link.server)
                 await link.lost.wait()

@@ -1,6 +1,5 @@
 """The bus over core NATS: subjects `<prefix>.live.<shard>`, `<prefix>.live.all` and `<prefix>.node.<node>.<shard>`."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from pushgate.bus.base import Parcel, Receive
@@ -19,8 +18,6 @@ class NatsBus:
         self._heads = {shard: f"PUB {subject} ".encode() for shard, subject in self._subjects.items()}
         self._nodes = f"{prefix}.node."
         self._node = node
-        self._up: asyncio.Future[None] | None = None
-        self.reconnects = 0
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
         """See Bus. Tries for ever; what keeps it from connecting is logged. BusUnavailable when stopped meanwhile."""
@@ -28,7 +25,6 @@ class NatsBus:
         subjects = [self._subjects[shard] for shard in (*own, None)]
         if self._node is not None:
             subjects += [f"{self._nodes}{self._node}.{shard}" for shard in own]
-        up = self._up = asyncio.get_running_loop().create_future()
 
         def take(_subject: bytes, _reply: bytes, _headers: bytes, payload: bytes) -> None:
             receive(payload)
@@ -39,18 +35,11 @@ class NatsBus:
             failure = await link.send(())
             if failure is not None:
                 raise ConnectionError(failure)
-            if up.done():
-                self.reconnects += 1
-                on_gap()
-            else:
-                up.set_result(None)
 
-        self._connection.start(subscribe)
         try:
-            await up
-        except BaseException:
-            await self.stop()
-            raise
+            await self._connection.connect(subscribe, on_gap)
+        except ConnectionError as error:
+            raise BusUnavailable(str(error)) from None
 
     async def publish(self, parcels: Sequence[Parcel]) -> None:
         """See Bus; within 2 s. What was called off by cancelling may arrive or not."""
@@ -74,8 +63,11 @@ class NatsBus:
         """Whether the subscriptions hold, as far as is known: a silent server is noticed within 5 s."""
         return self._connection.connected
 
+    @property
+    def reconnects(self) -> int:
+        """See Bus."""
+        return self._connection.reconnects
+
     async def stop(self) -> None:
         """See Bus; prompt even when the server is gone. It may be called again."""
         await self._connection.stop()
-        if self._up is not None and not self._up.done():
-            self._up.set_exception(BusUnavailable("the bus is stopped"))

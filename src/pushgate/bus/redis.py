@@ -8,7 +8,6 @@ Redis confirms that it has taken a message, and not that subscribers have it. On
 (`client-output-buffer-limit pubsub`), which is a gap like every other loss of the connection.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from hiredis import ReplyError
@@ -36,8 +35,6 @@ class RedisBus:
         self._node = node
         self._keeper = Keeper(lambda: RedisLink("bus", self._take), Finder(address, name, "bus").open, "bus")
         self._receive: Receive = _ignore
-        self._up: asyncio.Future[None] | None = None
-        self.reconnects = 0
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
         """See Bus. Tries for ever; what keeps it from connecting is logged. BusUnavailable when stopped meanwhile."""
@@ -46,24 +43,16 @@ class RedisBus:
         channels = [self._channels[shard] for shard in (*own, None)]
         if self._node is not None:
             channels += [f"{self._nodes}{self._node}.{shard}" for shard in own]
-        up = self._up = asyncio.get_running_loop().create_future()
 
         async def subscribe(link: RedisLink) -> None:
             link.tell(("SSUBSCRIBE" if self._sharded else "SUBSCRIBE", *channels))
             if await link.ask(("PING",)) is None:
                 raise ConnectionError(link.reason)
-            if up.done():
-                self.reconnects += 1
-                on_gap()
-            else:
-                up.set_result(None)
 
-        self._keeper.start(subscribe)
         try:
-            await up
-        except BaseException:
-            await self.stop()
-            raise
+            await self._keeper.connect(subscribe, on_gap)
+        except ConnectionError as error:
+            raise BusUnavailable(str(error)) from None
 
     async def publish(self, parcels: Sequence[Parcel]) -> None:
         """See Bus; within 2 s. What was called off by cancelling may arrive or not."""
@@ -92,11 +81,14 @@ class RedisBus:
         """Whether the subscriptions hold, as far as is known: a silent server is noticed within 5 s."""
         return self._keeper.connected
 
+    @property
+    def reconnects(self) -> int:
+        """See Bus."""
+        return self._keeper.reconnects
+
     async def stop(self) -> None:
         """See Bus; prompt even when the server is gone. It may be called again."""
         await self._keeper.stop()
-        if self._up is not None and not self._up.done():
-            self._up.set_exception(BusUnavailable("the bus is stopped"))
 
     def _take(self, _channel: bytes, payload: bytes) -> None:
         self._receive(payload)

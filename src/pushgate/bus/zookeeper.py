@@ -4,7 +4,6 @@ It is for those who have nothing else: each batch is a write that the servers sy
 what is for anybody.
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -49,14 +48,11 @@ class ZooKeeperBus:
         self._keeper = Keeper(lambda: ZooKeeperLink("bus", self._see), self._open, "bus")
         self._reader: Reader
         self._writer: Writer
-        self._up: asyncio.Future[None] | None = None
         self._patience = PATIENCE[0]
-        self.reconnects = 0
 
     async def start(self, shards: Iterable[int], receive: Receive, on_gap: Callable[[], None]) -> None:
         """See Bus. Tries for ever; what keeps it from connecting is logged. BusUnavailable when stopped meanwhile."""
         self._reader = Reader(self._path, shards, receive, on_gap)
-        up = self._up = asyncio.get_running_loop().create_future()
 
         async def set_up(link: ZooKeeperLink) -> None:
             await self._make_log(link)
@@ -64,18 +60,11 @@ class ZooKeeperBus:
             await self._reader.follow(link, mark, Cleaner(link, self._path, f"{self._root}/cleaner", self._acl))
             self._writer = Writer(link, self._path, self._acl)
             self._patience = PATIENCE[0]
-            if up.done():
-                self.reconnects += 1
-                on_gap()
-            else:
-                up.set_result(None)
 
-        self._keeper.start(set_up)
         try:
-            await up
-        except BaseException:
-            await self.stop()
-            raise
+            await self._keeper.connect(set_up, on_gap)
+        except ConnectionError as error:
+            raise BusUnavailable(str(error)) from None
 
     async def publish(self, parcels: Sequence[Parcel]) -> None:
         """See Bus; within 2 s. What was called off by cancelling may arrive or not."""
@@ -95,11 +84,14 @@ class ZooKeeperBus:
         """Whether the log is followed, as far as is known: a silent server is noticed within 5 s."""
         return self._keeper.connected
 
+    @property
+    def reconnects(self) -> int:
+        """See Bus."""
+        return self._keeper.reconnects
+
     async def stop(self) -> None:
         """See Bus; prompt even when the server is gone. It may be called again."""
         await self._keeper.stop()
-        if self._up is not None and not self._up.done():
-            self._up.set_exception(BusUnavailable("the bus is stopped"))
 
     # Inside
 

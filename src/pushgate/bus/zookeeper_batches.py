@@ -8,9 +8,10 @@ from typing import Any
 
 from kazoo.protocol.serialization import Create
 
+from pushgate.brokers.line import PARKED
 from pushgate.bus.base import Parcel
 from pushgate.errors import BusUnavailable, Problem
-from pushgate.zookeeper.link import PARKED, ZooKeeperLink
+from pushgate.zookeeper.link import ZooKeeperLink
 
 LIMIT = 1_000_000
 """Bytes of the largest payload: ZooKeeper takes requests of 1 MiB less a byte (`jute.maxbuffer`)."""

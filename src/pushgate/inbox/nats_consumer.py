@@ -1,4 +1,9 @@
-"""A push consumer without acknowledgements: its own sequence has no holes, so that every gap shows."""
+"""A push consumer without acknowledgements: its own sequence has no holes, so that every gap shows.
+
+It is a `direct` one, as mirrors have: the stream's leader makes it, on its own server, without asking the others. For a
+usual one the leader of all JetStream chooses a server. That leader may have to be elected first; and of a server that
+was killed it believes for minutes that it is there, so that every third consumer would be given to the dead.
+"""
 
 from collections.abc import Callable, Sequence
 from secrets import token_hex
@@ -58,6 +63,7 @@ class Consumer:
             "opt_start_seq": after + 1,
             "filter_subjects": self._filters,
             "ack_policy": "none",
+            "direct": True,
             "idle_heartbeat": HEARTBEAT * 10**9,
             "flow_control": True,
             "inactive_threshold": KEPT * 10**9,
@@ -66,12 +72,12 @@ class Consumer:
         }
         stream = self._stream.name
         subject = f"CONSUMER.CREATE.{stream}.{self.name}"
-        answer = await call_api(self._link, subject, {"stream_name": stream, "config": config})
+        answer = await call_api(self._link, subject, {"stream_name": stream, "config": config}, repeat=True)
         if "error" in answer:
             raise InboxUnavailable(f"stream {stream}: {answer['error'].get('description')}")
 
     def close(self) -> None:
-        """Take nothing more from it, and let the server forget it."""
+        """Take nothing more from it, and let the server forget it; in a cluster it does by itself, after KEPT."""
         self._link.leave(self._sid)
         self._link.write((b"PUB $JS.API.CONSUMER.DELETE.%b.%b 0\r\n\r\n" % self._path,))
 

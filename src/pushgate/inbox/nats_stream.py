@@ -21,6 +21,8 @@ SILENCE = 3.0
 """Seconds after which a copy that its leader has not heard of does not count: it says something each second."""
 PAGE = 100_000
 """Subjects that the server tells at once."""
+REPEAT = 1.0
+"""Seconds after which a question is asked again: nobody hears it while the leader is being elected who is to answer."""
 
 _log = get_logger("inbox")
 
@@ -166,7 +168,7 @@ class Stream:
             offset += PAGE
 
     async def _call(self, link: NatsLink, call: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        return await call_api(link, f"{call}.{self.name}", body)
+        return await call_api(link, f"{call}.{self.name}", body, repeat=call == "STREAM.INFO")
 
     def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         if "error" in answer:
@@ -216,9 +218,17 @@ def cursor_stream(subjects: CursorSubjects, options: Options) -> Stream:
     return Stream(subjects.stream, subjects.root, own)
 
 
-async def call_api(link: NatsLink, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Ask JetStream, and return what it answers, an `error` too. Raises InboxUnavailable when nothing comes."""
-    replies = await link.ask(f"$JS.API.{subject}", json.encode(body) if body else b"")
+async def call_api(
+    link: NatsLink, subject: str, body: dict[str, Any] | None = None, *, repeat: bool = False
+) -> dict[str, Any]:
+    """Ask JetStream, and return what it answers, an `error` too; with `repeat` it is asked again each REPEAT until it
+    does. Raises InboxUnavailable when nothing comes."""
+    payload = json.encode(body) if body else b""
+    reply, coming = link.expect()
+    while not coming.done():
+        link.write((b"PUB $JS.API.%b %b %d\r\n%b\r\n" % (subject.encode(), reply, len(payload), payload),))
+        await asyncio.wait([coming], timeout=REPEAT if repeat else None)
+    replies = coming.result()
     if not replies:
         raise InboxUnavailable(link.reason or "the inbox does not answer")
     if replies[0].status:

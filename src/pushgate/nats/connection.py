@@ -2,16 +2,12 @@
 
 import random
 
-from pushgate.brokers.keeper import PAUSE, Keeper, SetUp
+from pushgate.brokers.keeper import PAUSE, Keeper
 from pushgate.nats.address import Address
 from pushgate.nats.link import NatsLink
 
 CONNECT_TIMEOUT = 1.5
 """Seconds for each step of connecting."""
-
-
-async def _ready_at_once(_link: NatsLink) -> None:
-    """Set nothing up."""
 
 
 class Connection(Keeper[NatsLink]):
@@ -25,10 +21,6 @@ class Connection(Keeper[NatsLink]):
         super().__init__(self._make_link, self._open_link, part, purpose)
         self._address = Address(url, f"{part}.url")
         self._last: NatsLink | None = None
-
-    def start(self, set_up: SetUp[NatsLink] = _ready_at_once) -> None:
-        """Begin to connect, and try for ever; what keeps it from connecting is logged."""
-        super().start(set_up)
 
     def _make_link(self) -> NatsLink:
         pool = self._address.servers if self._last is None else self._last.pool

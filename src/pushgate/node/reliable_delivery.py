@@ -12,6 +12,7 @@ from pushgate.inbox import FollowedTo, Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, INBOX_READY, WORKER_INBOX_AWAY
+from pushgate.node.embedded.cluster import lack_of
 from pushgate.node.opening import Opening
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.servers import inbox_copies, members_of
@@ -64,7 +65,7 @@ class ReliableDelivery:
         self._anteroom = Anteroom(self.inbox, self._cursors, let_in, poller, self._spawn, row)
         self.unread = Unread(sessions, self.inbox, self.reliable.progress, self._spawn, row)
         sessions.devices = self.reliable
-        poller.on_drained = self.reliable.resume
+        poller.on_drained.append(self.reliable.resume)
 
     async def start(
         self,
@@ -90,7 +91,8 @@ class ReliableDelivery:
         if not self.inbox.connected:
             return ["the inbox is away"]
         if self._members and not self._node_row[CLUSTER_LEADER]:
-            return [f"the inbox has no quorum: {self._node_row[CLUSTER_SERVERS]} of {self._members} servers"]
+            there = self._node_row[CLUSTER_SERVERS]
+            return [f"the inbox has {lack_of(there, self._members)}: {there} of {self._members} servers"]
         if self.inbox.stalled:
             return ["the inbox takes nothing"]
         return [f"the inbox is not open: {self._opening.trouble}"] if self._opening.trouble else []

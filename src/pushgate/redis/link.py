@@ -13,18 +13,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from ssl import SSLContext
-from typing import Any, cast
+from typing import Any
 
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
 
+from pushgate.brokers.line import PATIENCE, Line
 from pushgate.log import get_logger
-
-TICK = 0.25
-"""Seconds between looks at a connection."""
-PATIENCE = 8
-"""Ticks until an answer is overdue (2 s). Ticks and not time: a stall of our own loop is one tick, however long."""
-PARKED = 64 * 1024 * 1024
-"""Bytes that may wait for a server that does not read; then commands are refused."""
 
 MESSAGES = frozenset({b"message", b"smessage"})
 GONE = frozenset({b"sunsubscribe"})
@@ -52,7 +46,7 @@ class _Call:
         self.answers: list[Any] = []
 
 
-class RedisLink(asyncio.Protocol):
+class RedisLink:
     """One connection, from `open` until `lost` is set; then `reason` says why. It must be closed either way.
 
     `part` is what it is the connection of, for people: the bus, say. `take` gets what is subscribed to.
@@ -62,23 +56,23 @@ class RedisLink(asyncio.Protocol):
         self._part = part
         self._take = take
         self._reader = Reader(notEnoughData=_NOTHING)
-        self._transport: asyncio.Transport | None = None
         self._calls: deque[_Call] = deque()
-        self._out: list[bytes] = []
-        self._now = 0
-        self._silent = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self.lost = asyncio.Event()
-        self.reason = ""
-        self.server = ""
+        self._line = Line(part, self._read, self._look, self._fail_calls)
+        self.lost = self._line.lost
+
+    @property
+    def reason(self) -> str:
+        """Why it is lost."""
+        return self._line.reason
+
+    @property
+    def server(self) -> str:
+        """The server's host and port."""
+        return self._line.server
 
     async def open(self, host: str, port: int, tls: SSLContext | None, *first: Command) -> list[Any]:
         """Connect, and return the answers to the first commands. Raises OSError, also for a server that refuses."""
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(PATIENCE * TICK):
-            await loop.create_connection(lambda: self, host, port, ssl=tls)
-        self.server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._timer = loop.call_later(TICK, self._tick)
+        await self._line.open(host, port, tls)
         answers = await self.ask(*first)
         if answers is None:
             raise ConnectionError(self.reason)
@@ -90,15 +84,10 @@ class RedisLink(asyncio.Protocol):
     def ask(self, *commands: Command) -> Answers:
         """Have commands answered, in their order and after those handed in before. Raises nothing."""
         future: Answers = asyncio.get_running_loop().create_future()
-        if self.lost.is_set() or self._transport is None:
+        if self._write(commands):
+            self._calls.append(_Call(len(commands), self._line.now, future))
+        else:
             future.set_result(None)
-            return future
-        if self._transport.get_write_buffer_size() > PARKED:
-            self.drop(f"the {self._part} does not keep up")
-            future.set_result(None)
-            return future
-        self._write(commands)
-        self._calls.append(_Call(len(commands), self._now, future))
         return future
 
     def tell(self, command: Command) -> None:
@@ -107,33 +96,18 @@ class RedisLink(asyncio.Protocol):
 
     def drop(self, reason: str) -> None:
         """End the connection now, and every wait for it."""
-        if self.lost.is_set():
-            return
-        self.reason = reason
-        self.lost.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._transport is not None:
-            self._transport.abort()
-        calls, self._calls = self._calls, deque()
-        for call in calls:
-            _settle(call, None)
+        self._line.drop(reason)
 
     async def close(self) -> None:
         """Let go of it (Link)."""
-        self.drop(f"the {self._part} is stopped")
+        self._line.stop()
 
-    # asyncio.Protocol
+    # Inside
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        if self.lost.is_set():
-            self._transport.abort()
+    def _write(self, commands: tuple[Command, ...]) -> bool:
+        return self._line.write([pack_command(command) for command in commands])  # type: ignore[arg-type]  # its stub knows tuples of one
 
-    def data_received(self, data: bytes) -> None:
-        """Pass on what the server says."""
-        self._silent = 0
+    def _read(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
             while (said := self._reader.gets()) is not _NOTHING:
@@ -143,23 +117,6 @@ class RedisLink(asyncio.Protocol):
                     self._answer(said)
         except ProtocolError as error:
             self.drop(f"it does not speak as Redis does: {error}")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the server is gone."""
-        self.drop(str(exc or "") or f"the {self._part} closed the connection")
-
-    # Inside
-
-    def _write(self, commands: tuple[Command, ...]) -> None:
-        if not self._out:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._out += [pack_command(command) for command in commands]  # type: ignore[arg-type]  # its stub knows tuples of one
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if not self.lost.is_set():
-            assert self._transport is not None
-            self._transport.write(b"".join(out))
 
     def _hear(self, said: list[Any]) -> None:
         if said[0] in MESSAGES:
@@ -181,16 +138,18 @@ class RedisLink(asyncio.Protocol):
             self._calls.popleft()
             _settle(call, call.answers)
 
-    def _tick(self) -> None:
+    def _look(self) -> None:
         """Drop a server whose answer is overdue while it says nothing; ask one that is silent."""
-        self._now += 1
-        self._silent += 1
-        if self._silent >= PATIENCE and self._calls and self._now - self._calls[0].born >= PATIENCE:
+        line, calls = self._line, self._calls
+        if line.silent >= PATIENCE and calls and line.now - calls[0].born >= PATIENCE:
             self.drop(f"the {self._part} is silent")
-            return
-        if self._silent == PATIENCE and not self._calls:
+        elif line.silent == PATIENCE and not calls:
             self.ask(("PING",))
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _fail_calls(self) -> None:
+        calls, self._calls = self._calls, deque()
+        for call in calls:
+            _settle(call, None)
 
 
 def _settle(call: _Call, answers: list[Any] | None) -> None:

@@ -10,9 +10,10 @@ is followed from its end, and `lost` is called.
 import asyncio
 from collections.abc import Callable
 
+from pushgate.brokers.line import PATIENCE, TICK
 from pushgate.log import get_logger
 from pushgate.rocketmq.frames import Command
-from pushgate.rocketmq.link import PATIENCE, TICK, Request, RocketLink
+from pushgate.rocketmq.link import Request, RocketLink
 from pushgate.rocketmq.messages import TAG, Message, decode_messages, encode_message, encode_properties
 from pushgate.rocketmq.sending import STORED, send_request
 

@@ -35,6 +35,7 @@ class Heartbeat:
         # A session is looked at several times while it is idle and silent, so that a lost look costs little.
         self._round_ticks = max(1, round(min(ROUND, config.ping_interval / 4, config.pong_timeout / 2) / TICK))
         self._position = 0
+        poller.on_drained.append(self._resume)
 
     def tick(self, now: float) -> None:
         """Look at the next slice; `now` in seconds since 1970."""
@@ -70,3 +71,9 @@ class Heartbeat:
                 # Every look repeats the ping while the client is silent: no state, and only silent clients cost more.
                 self._poller.write(fd, EMPTY_PING)
                 self._row[PINGS] += 1
+
+    def _resume(self, fd: int) -> None:
+        """Let the time of a client that was silent meanwhile begin: no ping could reach it behind what waited."""
+        columns = self._sessions.columns
+        if fd < columns.size:  # it may be one of the lobby's
+            columns.heard[fd] = max(columns.heard[fd], self._sessions.tick - self._idle_ticks)

@@ -62,7 +62,7 @@ class _Parked:
 class Poller:
     """One epoll and its table of handlers. All methods are for the loop's own thread.
 
-    `on_drained(fd)` is called when a socket has taken all that was parked for it, and goes on.
+    Each of `on_drained` is called with a descriptor whose socket has taken all that was parked for it, and goes on.
     """
 
     def __init__(self, loop: AbstractEventLoop, write_bound: int, row: Row) -> None:
@@ -76,7 +76,7 @@ class Poller:
         self._parked: dict[int, _Parked] = {}
         self._leaving: dict[int, int] = {}  # descriptor to the tick of its end; insertion order is the order of ends
         self._doomed: list[int] | None = None
-        self.on_drained: Callable[[int], None] | None = None
+        self.on_drained: list[Callable[[int], None]] = []
         self._after_batch: list[Callable[[], None]] = []
         self._tick = 0
         loop.add_reader(self._epoll.fileno(), self._handle_batch)
@@ -288,8 +288,9 @@ class Poller:
             self._epoll.modify(fd, EPOLLIN)
             if fd in self._leaving:
                 end_sending(fd)
-            elif self.on_drained is not None:
-                self.on_drained(fd)
+            else:
+                for callback in self.on_drained:
+                    callback(fd)
 
 
 def end_sending(fd: int) -> None:

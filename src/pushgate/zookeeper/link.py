@@ -15,25 +15,20 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from struct import Struct
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from kazoo.exceptions import EXCEPTIONS
 from kazoo.protocol.serialization import Auth, Close, Connect, Ping, Watch
 
+from pushgate.brokers.line import PATIENCE, Line
 from pushgate.log import get_logger
 
-TICK = 0.25
-"""Seconds between looks at a connection."""
-PATIENCE = 8
-"""Ticks until an answer is overdue (2 s). Ticks and not time: a stall of our own loop is one tick, however long."""
 QUIET = 4
 """Ticks of a silent server after which it is asked for a sign of life (1 s)."""
 SESSION = 6.0
 """Seconds after which the server takes us for dead when it hears nothing; it may make it more."""
 GOODBYE = 0.15
 """Seconds that the server has for ending our session, so that nobody waits for it to expire."""
-PARKED = 64 * 1024 * 1024
-"""Bytes that may wait for a server that does not read; then the connection is dropped."""
 LARGEST = 64 * 1024 * 1024
 """Bytes of the largest answer; above it is not ZooKeeper that speaks."""
 
@@ -59,7 +54,7 @@ Take = Callable[[Any], None]
 """Takes the answer to a request: kazoo's form of it, or an exception, a ConnectionError when the link is lost."""
 
 
-class ZooKeeperLink(asyncio.Protocol):
+class ZooKeeperLink:
     """One connection, from `open` until `lost` is set; then `reason` says why. It must be closed either way.
 
     `part` is what it is the connection of, for people: the bus, say. `on_created` gets the paths of nodes that
@@ -69,48 +64,45 @@ class ZooKeeperLink(asyncio.Protocol):
     def __init__(self, part: str, on_created: Callable[[str], None]) -> None:
         self._part = part
         self._on_created = on_created
-        self._transport: asyncio.Transport | None = None
         self._calls: deque[tuple[int, type[Any], int, Take]] = deque()
         self._in = bytearray()
-        self._out: list[bytes] = []
         self._greeted: asyncio.Future[None] | None = None
         self._leaving = False
         self._xid = 0
-        self._now = 0
-        self._silent = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self.lost = asyncio.Event()
-        self.reason = ""
-        self.server = ""
+        self._line = Line(part, self._read, self._look, self._end)
+        self.lost = self._line.lost
         self.session = (0, b"")
         """The session's id and its password."""
 
+    @property
+    def reason(self) -> str:
+        """Why it is lost."""
+        return self._line.reason
+
+    @property
+    def server(self) -> str:
+        """The server's host and port."""
+        return self._line.server
+
     async def open(self, host: str, port: int, patience: float, user: str = "", password: str = "") -> None:
         """Connect and begin a session, within `patience` seconds. Raises OSError, also for a server that refuses."""
-        loop = asyncio.get_running_loop()
-        self.server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._greeted = loop.create_future()
+        self._greeted = asyncio.get_running_loop().create_future()
         async with asyncio.timeout(patience):
-            await loop.create_connection(lambda: self, host, port)
+            await self._line.open(host, port)
             self._write(Connect(0, 0, int(SESSION * 1000), *self.session, False).serialize())
             await self._greeted
         if self.lost.is_set():
             raise ConnectionError(self.reason)
-        self._timer = loop.call_later(TICK, self._tick)
         if user:
             self._write(_HEAD.pack(_AUTHENTICATED, Auth.type) + Auth(0, "digest", f"{user}:{password}").serialize())
 
     def send(self, request: Request, take: Take) -> None:
         """Have a request answered, after those handed in before."""
-        if self.lost.is_set() or self._leaving:
-            take(ConnectionError(self.reason))
-            return
-        assert self._transport is not None
         self._xid = self._xid % 0x7FFFFFFF + 1
-        self._calls.append((self._xid, type(request), self._now, take))
-        self._write(_HEAD.pack(self._xid, request.type) + request.serialize())
-        if self._transport.get_write_buffer_size() > PARKED:
-            self.drop(f"the {self._part} does not keep up")
+        if not self._leaving and self._write(_HEAD.pack(self._xid, request.type) + request.serialize()):
+            self._calls.append((self._xid, type(request), self._line.now, take))
+        else:
+            take(ConnectionError(self.reason))
 
     async def ask(self, request: Request) -> Any:
         """Return the answer to a request, or the exception that it is. Raises ConnectionError when the link is lost."""
@@ -123,22 +115,12 @@ class ZooKeeperLink(asyncio.Protocol):
 
     def drop(self, reason: str) -> None:
         """End the connection now, and every wait for it."""
-        if self.lost.is_set():
-            return
-        self.reason = self.reason or reason
-        self.lost.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._transport is not None:
-            self._transport.abort()
-        if self._greeted is not None and not self._greeted.done():
-            self._greeted.set_result(None)
-        self._fail_calls()
+        self._line.drop(reason)
 
     async def close(self) -> None:
         """Let go of it (Link), and of the session."""
         self._leaving = True
-        self.reason = self.reason or f"the {self._part} is stopped"
+        self._line.reason = self.reason or f"the {self._part} is stopped"
         self._fail_calls()
         try:
             if self.session[0] and not self.lost.is_set():
@@ -148,17 +130,12 @@ class ZooKeeperLink(asyncio.Protocol):
         finally:
             self.drop(self.reason)
 
-    # asyncio.Protocol
+    # Inside
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        if self.lost.is_set():
-            self._transport.abort()
+    def _write(self, message: bytes) -> bool:
+        return self._line.write((_LENGTH.pack(len(message)), message))
 
-    def data_received(self, data: bytes) -> None:
-        """Pass on what the server says."""
-        self._silent = 0
+    def _read(self, data: bytes) -> None:
         self._in += data
         at, end = 0, len(self._in)
         while end - at >= 4 and not self._leaving and not self.lost.is_set():
@@ -170,23 +147,6 @@ class ZooKeeperLink(asyncio.Protocol):
             self._hear(bytes(memoryview(self._in)[at + 4 : at + 4 + size]))
             at += 4 + size
         del self._in[:at]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the server is gone."""
-        self.drop(str(exc or "") or f"the {self._part} closed the connection")
-
-    # Inside
-
-    def _write(self, message: bytes) -> None:
-        if not self._out:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._out += (_LENGTH.pack(len(message)), message)
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if not self.lost.is_set():
-            assert self._transport is not None
-            self._transport.write(b"".join(out))
 
     def _hear(self, said: bytes) -> None:
         assert self._greeted is not None
@@ -226,15 +186,17 @@ class ZooKeeperLink(asyncio.Protocol):
         for _, _, _, take in calls:
             self._guard(take, ConnectionError(self.reason))
 
-    def _tick(self) -> None:
+    def _end(self) -> None:
+        if self._greeted is not None and not self._greeted.done():
+            self._greeted.set_result(None)
+        self._fail_calls()
+
+    def _look(self) -> None:
         """Drop a server whose answer is overdue while it says nothing; ask one that is silent."""
-        self._now += 1
-        self._silent += 1
+        line = self._line
         # a PONG is overdue too: it was asked for after a second, and has as long as an answer
-        overdue = self._calls and self._now - self._calls[0][2] >= PATIENCE
-        if self._silent >= PATIENCE and (overdue or self._silent >= QUIET + PATIENCE):
+        overdue = self._calls and line.now - self._calls[0][2] >= PATIENCE
+        if line.silent >= PATIENCE and (overdue or line.silent >= QUIET + PATIENCE):
             self.drop(f"the {self._part} is silent")
-            return
-        if self._silent == QUIET:
+        elif line.silent == QUIET and self.session[0]:
             self._write(_HEAD.pack(_PONG, Ping.type))
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)

@@ -191,7 +191,7 @@ def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Cl
             rig.go_on(HEALTH)
         assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (1, 0)
         told = [Health(), Health(peers=frozenset({"b"}), leader="b"), Health(peers=frozenset({"b", "c"}), leader="b")]
-        for health in (*told, told[-1]._replace(leader="c"), told[1]):
+        for health in (*told, told[-1]._replace(leader="c"), told[-1]._replace(leader=""), told[1]):
             rig.nats.health = health
             rig.go_on(HEALTH)
             assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (len(health.peers) + 1, bool(health.leader))
@@ -203,6 +203,7 @@ def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Cl
         ("the cluster has no quorum", "1 of 3", "no"),
         ("the cluster misses servers", "2 of 3", "not you"),
         ("the cluster is whole", ["b", "c"], None),
+        ("the cluster has no leader yet", "3 of 3", None),
         ("the cluster misses servers", "2 of 3", "not you"),
     ]
 

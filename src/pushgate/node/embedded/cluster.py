@@ -67,6 +67,12 @@ def member_of(config: Config) -> Member | None:
     return Member(config.node.full_name, len(places), settings)
 
 
+def lack_of(servers: int, size: int) -> str:
+    """Return what a cluster of this size lacks while it has no leader, for a server that sees so many, itself one of
+    them: most of them, or where these are there, only the election; in a new one the others too."""
+    return "no leader yet" if 2 * servers > size else "no quorum"
+
+
 def doubts(config: Config) -> list[str]:
     """Return what is allowed in a cluster, and hardly meant."""
     nodes = len(config.cluster.nodes)

@@ -12,6 +12,7 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_MAX_STORED, NATS_RESTARTS, NATS_STORED
 from pushgate.metrics.rows import Row
 from pushgate.node.back_off import BackOff
+from pushgate.node.embedded.cluster import lack_of
 from pushgate.node.embedded.growing import Mover
 from pushgate.node.embedded.probe import Health
 from pushgate.node.embedded.server import NatsServer
@@ -150,7 +151,7 @@ class NatsKeeper:
             _log.info("the cluster is whole", servers=sorted(health.peers), leader=health.leader)
         else:
             _log.warning(
-                "the cluster misses servers" if health.leader else "the cluster has no quorum",
+                "the cluster misses servers" if health.leader else f"the cluster has {lack_of(there, self._cluster)}",
                 servers=f"{there} of {self._cluster}",
                 others=sorted(health.peers),
                 **{"reason": reason} if reason else {},

@@ -54,7 +54,7 @@ async def list_servers(data_dir: Path) -> list[Server]:
             ]
             return sorted([leader, *others], key=lambda server: server.node)
     if any(answer.data.meta_cluster is not None for answer in answers):
-        raise StartError(f"the cluster has no leader, and so no quorum; {len(answers)} of its servers answer")
+        raise StartError(f"the cluster has no leader; {len(answers)} of its servers answer")
     raise StartError("the node's NATS is no cluster, or JetStream is not there yet")
 
 
