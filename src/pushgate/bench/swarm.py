@@ -40,8 +40,7 @@ class Swarm:
         bare: bool,
         devices: Devices | None = None,
     ) -> None:
-        """`room`: the highest descriptor plus one; `first`: number of the first connection, for source addresses.
-        With `devices` every connection stands for one."""
+        """`room`: highest descriptor plus one; `first`: first connection's number; `devices`: what they stand for."""
         self.epoll = select.epoll()
         self.room = room
         self.opening = Opening(window)

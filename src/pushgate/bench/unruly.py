@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pushgate.bench.options import Share
 from pushgate.bench.swarm import Swarm
 
-STALL = 10.0
-"""Seconds for which a connection that stalls does not read."""
+STALL = 7.0
+"""Seconds for which a connection that stalls does not read: long enough to be closed for it, and not much longer, since
+a gateway waits only some seconds for its close code to be read."""
 
 _FAREWELL = b"\x88\x82\0\0\0\0" + (1000).to_bytes(2, "big")  # masked with nothing
 
