@@ -15,18 +15,23 @@ from pushgate import log
 START = """
 import asyncio, logging, sys
 from pushgate import log
-log.set_up({level!r}, "json")
+log.set_up({level!r}, {style!r})
 log.bind(worker=3)
 here = log.get_logger("here")
 """
 
 
-def lines_of(code: str, level: str = "info") -> list[dict[str, Any]]:
-    """Return what a program logs."""
+def written_by(code: str, level: str = "info", style: str = "json") -> list[str]:
+    """Return the lines that a program logs."""
     environ = {**os.environ, "PYTHONPATH": str(Path(log.__file__).parents[1])}
-    command = [sys.executable, "-c", START.format(level=level) + code]
+    command = [sys.executable, "-c", START.format(level=level, style=style) + code]
     error = subprocess.run(command, env=environ, stderr=subprocess.PIPE, check=True, timeout=60).stderr.decode()
-    return [json.loads(line) for line in error.splitlines()]
+    return error.splitlines()
+
+
+def lines_of(code: str, level: str = "info") -> list[dict[str, Any]]:
+    """Return what a program logs, read."""
+    return [json.loads(line) for line in written_by(code, level)]
 
 
 def test_a_line_is_an_object_with_time_level_part_and_what_is_bound() -> None:
@@ -39,6 +44,22 @@ def test_a_line_is_an_object_with_time_level_part_and_what_is_bound() -> None:
 def test_levels(level: str, shown: int) -> None:
     code = "for name in ('debug', 'info', 'warning', 'error'): getattr(here, name)(name)"
     assert [line["level"] for line in lines_of(code, level)] == ["debug", "info", "warning", "error"][-shown:]
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_an_event_is_one_line_whatever_it_says(style: str) -> None:
+    code = """
+here.info("it rains", where="out\\nside", facts={"drops": [5]})
+here.error("it pours")
+here.warning("of many words", reason="x" * 500)
+here.debug("of nobody")
+"""
+    lines = written_by(code, style=style)
+    assert len(lines) == 3
+    assert "\x1b" not in "".join(lines), "no colours but on a terminal"
+    for line, event in zip(lines, ("it rains", "it pours", "of many words"), strict=True):
+        assert event in line
+        assert "here" in line
 
 
 def test_what_libraries_log_is_lines_of_ours_from_warnings_on() -> None:

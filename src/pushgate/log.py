@@ -1,6 +1,6 @@
 """Structured logs: one line an event in the life of the node, none a connection or message; no secrets and no uids.
 
-At level debug each request of the API is a line too.
+At level debug each request of the API is a line too, and each delivery of what it pushed.
 """
 
 import logging

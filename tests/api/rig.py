@@ -24,6 +24,7 @@ from pushgate.messages.questions import Closed, Counted, Question, Reached, Repl
 from pushgate.metrics.rows import Rows
 from pushgate.sockets.certificates import TlsPort
 from pushgate.tenants.registry import Quota, Tenants, hash_api_key
+from pushgate.tracing import Tracer
 from tests.fakes.inbox import FakeInbox
 
 KEY = "key-of-acme"
@@ -124,6 +125,7 @@ class Rig:
         self,
         extra_routes: Sequence[ControllerRouterHandler] = (),
         level: Level = "info",
+        tracer: Tracer | None = None,
         **management: Any,
     ) -> None:
         self.bus = FakeBus()
@@ -146,6 +148,7 @@ class Rig:
             self.rows,
             self.rows.row(0),
             lambda: self.reasons,
+            tracer=tracer,
         )
         self.app = build_app(extra_routes)
         self._thread = threading.Thread(target=self._run)

@@ -39,6 +39,7 @@ from pushgate.sessions.session import ChannelSession
 from pushgate.sessions.streams import Streams
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
+from pushgate.tracing import create_tracer
 
 BUS_PATIENCE = 5.0
 """Seconds that clients wait at the door for the bus when a worker starts."""
@@ -50,6 +51,8 @@ LEAVE_PATIENCE = 60.0
 """Seconds that callers have to take leave of a worker that has handed over its sessions."""
 RECONNECT_SPREAD = 3.0
 """Seconds over which the clients of a stopping worker are told to come back."""
+LAST_SPANS = 2.0
+"""Seconds that a stopping worker has to send the last spans of traces."""
 
 
 class Worker:
@@ -76,7 +79,11 @@ class Worker:
         self._sessions.handler = self._inbound
         self._sessions.streams = Streams(self._poller, self._sessions, plan.terms, row)
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
-        self._backbone = backbone = Backbone(plan, self._poller, self._sessions, loop, self._greet, self._why_not_ready)
+        facts = {"service.instance.id": f"{plan.node.name}/{plan.index}", "pushgate.node": plan.node.name}
+        self._tracer = create_tracer(config.tracing, facts | {"pushgate.worker": str(plan.index)}, row)
+        self._backbone = backbone = Backbone(
+            plan, self._poller, self._sessions, loop, self._greet, self._why_not_ready, self._tracer
+        )
         acknowledging = Acknowledging(backbone.questions, self._poller, row)
         self._entrance = Entrance(plan, self._poller, loop, self.admit, acknowledging.take)
         context = ApiContext(
@@ -89,6 +96,7 @@ class Worker:
             row,
             self._why_not_ready,
             backbone.addressing,
+            self._tracer,
         )
         self._api = ApiServer(plan.app, context, loop, plan.tls.management)
         counts = plan.index == 0  # every worker takes every produced push
@@ -153,6 +161,8 @@ class Worker:
             self._log.info("some clients did not take their last bytes", clients=self._poller.leaving)
         await answering
         await self._backbone.stop(grace)
+        if self._tracer is not None:
+            await self._tracer.stop(LAST_SPANS)
 
     def _drain(self, until: float) -> None:
         """Let nobody in any more, and have all clients gone at this moment (monotonic seconds)."""
