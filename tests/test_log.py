@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from pushgate import log
+from pushgate.journal import Journal
 
 START = """
 import asyncio, logging, sys
 from pushgate import log
+from pushgate.journal import Journal
 log.set_up({level!r}, {style!r})
 log.bind(worker=3)
 here = log.get_logger("here")
@@ -60,6 +62,40 @@ here.debug("of nobody")
     for line, event in zip(lines, ("it rains", "it pours", "of many words"), strict=True):
         assert event in line
         assert "here" in line
+
+
+def kept(code: str, level: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return what a program has in its journal."""
+    journal = Journal()
+    start = START.replace("{style!r}", f"'json', Journal(os.dup({journal.file}))")
+    start = f"import os\n{start.format(level=level)}"
+    environ = {**os.environ, "PYTHONPATH": str(Path(log.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", start + code], env=environ, pass_fds=[journal.file], check=True, timeout=60)
+    return [(event.level, event.event, event.facts) for event in journal.read()]
+
+
+@pytest.mark.parametrize("level", ["debug", "error"])
+def test_the_journal_has_what_happens_in_the_nodes_life_at_whatever_level_of_the_log(level: str) -> None:
+    code = """
+life = log.get_logger("life", lifecycle=True)
+here.error("of a client"), life.debug("a detail"), life.info("ready", workers=2), life.bind(purpose="x").warning("away")
+logging.getLogger("library").error("theirs")
+try:
+    {}["a secret"]
+except KeyError:
+    life.exception("a fault")
+"""
+    assert kept(code, level) == [
+        ("info", "ready", {"worker": 3, "workers": 2}),
+        ("warning", "away", {"worker": 3, "purpose": "x"}),
+        ("error", "a fault", {"worker": 3}),
+    ]
+
+
+def test_what_is_in_the_journal_is_in_the_log_too_and_looks_as_all_lines() -> None:
+    (line,) = lines_of('log.get_logger("life", lifecycle=True).info("ready", workers=2)')
+    del line["timestamp"]
+    assert line == {"part": "life", "worker": 3, "event": "ready", "workers": 2, "level": "info"}
 
 
 def test_what_libraries_log_is_lines_of_ours_from_warnings_on() -> None:

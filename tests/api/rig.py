@@ -20,7 +20,7 @@ from pushgate.delivery.questions import Gathered, R
 from pushgate.errors import Problem
 from pushgate.log import Level
 from pushgate.messages.push import Push, decode_push
-from pushgate.messages.questions import Closed, Counted, Question, Reached, Reply, Sessions
+from pushgate.messages.questions import Closed, Counted, Question, Reached, Recalled, Reply, Sessions
 from pushgate.metrics.rows import Rows
 from pushgate.sockets.certificates import TlsPort
 from pushgate.tenants.registry import Quota, Tenants, hash_api_key
@@ -71,6 +71,7 @@ class FakeQuestions:
             ("here", Closed(0)),
             ("here", Reached(2, 0, 0)),
             ("here", Counted("0.1.0", 2, True, 0, 0, 0, 0, 0.0, 0.0)),
+            ("here", Recalled([])),
         ]
         self.missing: list[str] = []
         self.error: Exception | None = None

@@ -101,7 +101,7 @@ class Gateway:
         self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later, following=following)
         self.stopping = False
         self.bus, self.inbox = MemoryBus(), None
-        self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, has_inbox=True)
+        self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, True, list)
         self.questions = Questions(Node("here", 1), 0, self.bus, self.answers.reply, self.row)
         self.acknowledging = Acknowledging(self.questions, self.poller, self.row)
         self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear, following=following)

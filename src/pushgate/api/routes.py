@@ -19,6 +19,7 @@ from pushgate.api.admission import (
 from pushgate.api.batch import push_batch
 from pushgate.api.bodies import BodyReader, bad_body
 from pushgate.api.calls import Call
+from pushgate.api.events import EVENT_ROUTES
 from pushgate.api.openapi import Operation
 from pushgate.api.problems import Answer, to_response
 from pushgate.api.push import BATCH_PATH, FORMS, PUSH_PATH, Form
@@ -237,4 +238,16 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
 
-ROUTES = (push, push_many, find_receipt, make_token, *USER_ROUTES, *STATS_ROUTES, find_tenant, healthz, readyz, metrics)
+ROUTES = (
+    push,
+    push_many,
+    find_receipt,
+    make_token,
+    *USER_ROUTES,
+    *STATS_ROUTES,
+    *EVENT_ROUTES,
+    find_tenant,
+    healthz,
+    readyz,
+    metrics,
+)

@@ -49,7 +49,7 @@ class Backbone:
         self._reconnects = 0  # of the bus, in the row already
         has_inbox, directed = plan.servers.inbox != NONE, config.bus.routing == DIRECTORY
         self.bus = create_bus(plan.servers.bus, config.bus.prefix, plan.home if directed else None)
-        self._answers = Answers(sessions, plan.rows, plan.tenants.numbers, why_not_ready, has_inbox)
+        self._answers = Answers(sessions, plan.rows, plan.tenants.numbers, why_not_ready, has_inbox, plan.journal.read)
         self.questions = Questions(
             plan.node,
             plan.index,

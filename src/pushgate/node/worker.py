@@ -63,7 +63,7 @@ class Worker:
         self._plan = plan
         self._control = control
         self._loop = loop
-        self._log = get_logger("worker")
+        self._log = get_logger("worker", lifecycle=True)
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sent_away = False
@@ -295,6 +295,6 @@ def run_worker(plan: WorkerPlan, control: socket.socket) -> int:
     try:
         loop.run_until_complete(Worker(plan, control, loop).run())
     except PushgateError as error:
-        get_logger("worker").error("the worker cannot go on", reason=str(error))
+        get_logger("worker", lifecycle=True).error("the worker cannot go on", reason=str(error))
         return 1
     return 0

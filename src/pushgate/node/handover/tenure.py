@@ -18,7 +18,7 @@ from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.poller import Poller
 
-_log = get_logger("worker")
+_log = get_logger("worker", lifecycle=True)
 
 
 class Tenure:
