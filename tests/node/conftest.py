@@ -1,6 +1,9 @@
+from collections.abc import Iterator
+
 import pytest
 
-from pushgate.node import back_off, loop
+from pushgate.node import back_off
+from pushgate.node import loop as loop_module
 from pushgate.node.loop import Loop
 
 
@@ -24,6 +27,14 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Stop the supervisor's time."""
     made = Clock()
-    for module in (loop, back_off):
+    for module in (loop_module, back_off):
         monkeypatch.setattr(module, "time", made)
     return made
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    """A supervisor's loop."""
+    made = Loop()
+    yield made
+    made._selector.close()

@@ -150,8 +150,7 @@ def test_there_is_no_directory(tmp_path: Path) -> None:
         next(ask_drain(tmp_path / "none", 60))
 
 
-def test_a_directory_that_takes_no_socket_is_a_warning(tmp_path: Path) -> None:
-    loop = Loop()
+def test_a_directory_that_takes_no_socket_is_a_warning(tmp_path: Path, loop: Loop) -> None:
     with capture_logs() as logs:
         Commands(loop, lambda seconds: None, lambda: None).open(tmp_path / "none")
     assert [line["log_level"] for line in logs] == ["warning"]

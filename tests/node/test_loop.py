@@ -6,8 +6,8 @@ from pushgate.node.loop import Loop
 from tests.node.conftest import Clock
 
 
-def test_actions_run_when_they_are_due_the_earliest_first(clock: Clock) -> None:
-    loop, done = Loop(), list[str]()
+def test_actions_run_when_they_are_due_the_earliest_first(clock: Clock, loop: Loop) -> None:
+    done = list[str]()
     loop.after(2.0, lambda: done.append("second"))
     loop.after(1.0, lambda: done.append("first"))
     loop.after(5.0, lambda: done.append("third"))
@@ -22,8 +22,8 @@ def test_actions_run_when_they_are_due_the_earliest_first(clock: Clock) -> None:
     assert loop._patience() is None
 
 
-def test_an_action_may_arm_another(clock: Clock) -> None:
-    loop, done = Loop(), list[str]()
+def test_an_action_may_arm_another(clock: Clock, loop: Loop) -> None:
+    done = list[str]()
     loop.after(0.0, lambda: loop.after(1.0, lambda: done.append("the other")))
     clock.advance(0.0, loop)
     assert loop._patience() == 1.0
@@ -31,8 +31,8 @@ def test_an_action_may_arm_another(clock: Clock) -> None:
     assert done == ["the other"]
 
 
-def test_what_a_file_brings_comes_before_what_is_due_and_ends_with_unwatch(clock: Clock) -> None:
-    loop, done = Loop(), list[str]()
+def test_what_a_file_brings_comes_before_what_is_due_and_ends_with_unwatch(clock: Clock, loop: Loop) -> None:
+    done = list[str]()
     ours, theirs = socket.socketpair()
     with ours, theirs:
         loop.watch(ours, lambda: done.append("file"))

@@ -63,8 +63,8 @@ def test_this_machine() -> None:
     assert 0 < memory.used < memory.limit
 
 
-def test_it_is_looked_at_again(clock: Clock) -> None:
-    row, loop = Rows(1).row(1), Loop()
+def test_it_is_looked_at_again(clock: Clock, loop: Loop) -> None:
+    row = Rows(1).row(1)
     watch_memory(row, loop)
     assert 0 < row[MEMORY_USED] < row[MEMORY_MAX]
     row[MEMORY_USED] = row[MEMORY_MAX] = 0

@@ -25,12 +25,12 @@ class FakeWorker:
 class Node:
     """Two workers and a watchdog of 10 s, under the test's clock; those in `stuck` do not tick."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, loop: Loop) -> None:
         self.clock = clock
         self.rows = Rows(2)
         self.workers = [FakeWorker(0), FakeWorker(1)]
         self.stuck: set[int] = set()
-        self.loop = Loop()
+        self.loop = loop
         self.watchdog = Watchdog(self.workers, self.rows, self.loop, 10)
         self.watchdog.start()
 
@@ -46,8 +46,8 @@ class Node:
 
 
 @pytest.fixture
-def node(clock: Clock) -> Node:
-    return Node(clock)
+def node(clock: Clock, loop: Loop) -> Node:
+    return Node(clock, loop)
 
 
 def test_a_stuck_worker_is_told_to_speak_and_then_killed(node: Node) -> None:
@@ -112,8 +112,8 @@ def test_the_one_started_in_its_place_begins_anew(node: Node) -> None:
     assert node.workers[0].signals == [signal.SIGABRT] * 2, "one that never ticks at all is stuck too"
 
 
-def test_a_short_limit_is_looked_at_more_often(clock: Clock) -> None:
-    loop, worker = Loop(), FakeWorker(0)
+def test_a_short_limit_is_looked_at_more_often(clock: Clock, loop: Loop) -> None:
+    worker = FakeWorker(0)
     Watchdog([worker], Rows(1), loop, 1.0).start()
     for _ in range(4):
         clock.advance(0.25, loop)

@@ -4,6 +4,7 @@ router         takes what they bring: a push (`outgoing`, encoded once a format)
 fanout         or to everyone, in slices
 reliable       what is kept until a device has acknowledged it: `tracks` remembers how far each is, `cursors` stores it,
                `unread` counts what expired before; `acknowledging` takes acknowledgements that come by HTTP
+following      tells how a push was delivered that is looked into
 questions      what nodes ask each other: `answers` is what this one says, `presence` knows which nodes there are
 holding        what comes while sessions are handed over to this worker; `notes` is what it hears of the old one
 """

@@ -69,10 +69,10 @@ class FakeNats:
 class Rig:
     """A keeper in a loop of the test's own, which goes on when the clock does."""
 
-    def __init__(self, clock: Clock, cluster: int = 0) -> None:
+    def __init__(self, clock: Clock, loop: Loop, cluster: int = 0) -> None:
         self.clock = clock
         self.nats = FakeNats()
-        self.loop = Loop()
+        self.loop = loop
         self.row = Rows(1).row(1)
         self.moves = 0
         nats = cast(NatsServer, self.nats)
@@ -91,8 +91,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(clock: Clock) -> Iterator[Rig]:
-    made = Rig(clock)
+def rig(clock: Clock, loop: Loop) -> Iterator[Rig]:
+    made = Rig(clock, loop)
     yield made
     made.nats.forget()
 
@@ -183,9 +183,9 @@ def test_an_ill_one_goes_on_until_its_disk_has_room(rig: Rig) -> None:
     assert rig.nats.signals == [signal.SIGTERM]
 
 
-def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Clock) -> None:
+def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Clock, loop: Loop) -> None:
     with capture_logs() as logs:
-        rig = Rig(clock, cluster=3)
+        rig = Rig(clock, loop, cluster=3)
         for trouble in (f"{NOT_THERE} 1", f"{NOT_THERE} 2", "not", "not you", "not", "no", "never", "not you"):
             rig.nats.trouble = trouble
             rig.go_on(HEALTH)
