@@ -2,6 +2,14 @@
 
 import type { Ending, FromServer, Hears, Link } from "./types";
 
+const LONGEST_RETRY = 300; // seconds: a Retry-After above is a mistake
+
+/** Return in how many seconds an answer says to come back: whole ones, and the part of one more is by chance. */
+function readRetryAfter({ headers }: Response): number | undefined {
+  const seconds = headers.get("Retry-After");
+  return seconds && /^\d+$/.test(seconds) ? Math.min(+seconds, LONGEST_RETRY) + Math.random() : undefined;
+}
+
 /** Connect to `sse` beside `url`, an absolute one with its query. */
 export function openEvents(url: URL, token: string, hears: Hears): Link {
   url.protocol = url.protocol.replace("ws", "http");
@@ -33,7 +41,7 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
     if (!answer.ok || !answer.body) {
       await answer.body?.cancel();
       // Whatever it says: it may be a proxy's word. What the gateway itself does not like it says by `close`.
-      return end({ code: 0, reason: `refused with status ${answer.status}` });
+      return end({ code: 0, reason: `refused with status ${answer.status}`, after: readRetryAfter(answer) });
     }
     hears.opened();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

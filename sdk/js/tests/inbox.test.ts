@@ -196,6 +196,24 @@ test("what the gateway does not like is told", async () => {
   expect(errors.map(String)).toEqual(["Error: bad_offset: too far"]);
 });
 
+test("the place and the device's name can be kept elsewhere", async () => {
+  const kept = new Map<string, string>();
+  const storage = { getItem: (name: string) => kept.get(name) ?? null, setItem: (name: string, text: string) => void kept.set(name, text) };
+  const begin = async () => {
+    gate = new Pushgate("ws://gateway.test/ws", { token: () => makeToken(), inbox: true, storage });
+    await pass(0);
+  };
+  await begin();
+  const { device } = query();
+  FakeSocket.last.welcome({ cursor: 7, epoch: "e" });
+  FakeSocket.last.message(8, 8);
+  await pass(0);
+  gate.close();
+  expect([...kept.values()]).toEqual([device, '{"cursor":8,"epoch":"e"}']);
+  await begin();
+  expect(query()).toEqual({ device, cursor: "8", epoch: "e" });
+});
+
 test("options that are not right", () => {
   const token = () => "";
   expect(() => new Pushgate("ws://g/ws", { token, device: "a b" })).toThrow("device: expected 1 to 64");

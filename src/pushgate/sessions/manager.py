@@ -41,6 +41,7 @@ from pushgate.sessions.session import (
     show_address,
     show_session,
 )
+from pushgate.sessions.spread import Spread
 from pushgate.sessions.state import SessionState
 from pushgate.sockets.addresses import WorkerCounts
 from pushgate.sockets.poller import Handler, Poller
@@ -92,6 +93,7 @@ class SessionManager:
         addresses: WorkerCounts,
         rows: Rows,
         row: Row,
+        spread: Spread,
     ) -> None:
         self.by_fd: list[ChannelSession | None] = [None] * 1024
         self.columns = Columns()
@@ -102,6 +104,7 @@ class SessionManager:
         self.on_device: Callable[[str, str, str, int, int], None] = _tell_nobody
         self.on_first: Callable[[str, str], None] = _tell_nobody
         self.on_last: Callable[[str, str], None] = _tell_nobody
+        self.spread = spread
         self.tick = 0
         self._poller = poller
         self._write = poller.write
@@ -159,6 +162,7 @@ class SessionManager:
             tenant=arrival.tenant,
             ping=self._config.ping_interval,
             limits=self._limits,
+            spread=self.spread.seconds,
             device=UNSET if arrival.device is None else arrival.device,
             missed=arrival.missed if has_inbox else UNSET,
             cursor=arrival.cursor if has_inbox and arrival.cursor is not None else UNSET,
