@@ -74,6 +74,7 @@ export interface Welcome {
   type: "welcome";
   session: string;
   user: string;
+  ping: number;
   missed?: boolean;
   cursor?: number;
   epoch?: string;

@@ -72,11 +72,11 @@ export class Visit {
   /** Let go of the connection, and of what other tabs may want. */
   leave(): void {
     this.#here.abort();
+    this.#acks?.tell();
+    this.#acks = undefined;
     this.connection.close();
     this.#tabs?.leave();
     this.#tabs = undefined;
-    this.#acks?.stop();
-    this.#acks = undefined;
   }
 
   /** Return what to ask the gateway for; with a shared device that is when this tab leads. */

@@ -51,7 +51,7 @@ export class FakeSocket {
 
   welcome(more: { cursor?: number; epoch?: string; missed?: boolean; spread?: number } = {}): void {
     this.open();
-    this.hear({ type: "welcome", session: `s${FakeSocket.all.length}`, user: "alice", ...more });
+    this.hear({ type: "welcome", session: `s${FakeSocket.all.length}`, user: "alice", ping: 25, ...more });
   }
 
   message(data: unknown, offset?: number): void {

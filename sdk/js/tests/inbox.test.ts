@@ -67,6 +67,17 @@ test("many are acknowledged at once", async () => {
   expect(acks().at(-1)).toBe(200);
 });
 
+test("what is handled is acknowledged before it leaves", async () => {
+  await connect("leaves");
+  FakeSocket.last.welcome({ cursor: 0, epoch: "e" });
+  for (let offset = 1; offset <= 3; offset++) FakeSocket.last.message(offset, offset);
+  await pass(0);
+  expect(acks()).toEqual([1]);
+  gate.close();
+  await pass(1);
+  expect(acks()).toEqual([1, 3]);
+});
+
 test("what came before is dropped, and acknowledged again", async () => {
   await connect("dropped");
   FakeSocket.last.welcome({ cursor: 0, epoch: "e" });

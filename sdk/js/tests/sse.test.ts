@@ -48,7 +48,7 @@ async function fallBack(device?: string): Promise<void> {
   await pass(2);
 }
 
-const WELCOME = 'data: {"type":"welcome","session":"00f1","user":"alice","cursor":3,"epoch":"e"}\n\n';
+const WELCOME = 'data: {"type":"welcome","session":"00f1","user":"alice","ping":25,"cursor":3,"epoch":"e"}\n\n';
 const message = (n: number) => `id: ${n}\ndata: {"type":"message","id":"m","event":"x","data":${n},"time":1,"offset":${n}}\n\n`;
 
 beforeEach(() => {
@@ -98,7 +98,7 @@ test("the close event is a close code", async () => {
   expect(gate.state).toEqual({ name: "closed", code: 4503, reason: "kicked" });
 });
 
-test("comments are signs of life; silence is asked about with an acknowledgement", async () => {
+test("comments are signs of life; a silent stream is left, though acknowledgements are answered", async () => {
   await fallBack("phone");
   await streams[0]!.say(WELCOME);
   for (let n = 0; n < 4; n++) {
@@ -109,6 +109,17 @@ test("comments are signs of life; silence is asked about with an acknowledgement
   await pass(41);
   expect(acks.map(({ init }) => JSON.parse(init.body as string))).toEqual([{ session: "00f1", offset: 3 }]);
   expect(gate.state.name).toBe("connected");
+  await pass(10);
+  expect(gate.state).toMatchObject({ name: "waiting", reason: "the gateway stopped answering" });
+});
+
+test("where comments are rare, an answered acknowledgement is a sign of life", async () => {
+  await fallBack("phone");
+  await streams[0]!.say(WELCOME.replace('"ping":25', '"ping":60'));
+  await pass(79);
+  expect([gate.state.name, acks.length]).toEqual(["connected", 1]);
+  await pass(12);
+  expect([gate.state.name, acks.length]).toEqual(["waiting", 2]);
 });
 
 test("a session that is gone is made anew", async () => {
