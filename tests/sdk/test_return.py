@@ -15,8 +15,9 @@ require_build()
 
 pytestmark = pytest.mark.alone
 
-CLIENTS, RATE = 400, 200  # what a node of 4,000 has to do, on a small scale
-SLACK = 0.5
+CLIENTS, RATE = 300, 200
+SPREAD = 2.0  # seconds: more than they need by the rate
+SLACK = 1.0
 
 
 @pytest.mark.parametrize("announced", [False, True], ids=["killed", "stopped"])
@@ -39,8 +40,7 @@ async def test_all_are_back_soon_and_never_too_many(announced: bool, tmp_path: P
             tries = [state["at"] for state in states if state["name"] == "connecting"]
             back = [state["at"] - ready for state in states if state["name"] == "connected"]
             assert max(Counter(map(int, tries)).values()) <= 1.3 * RATE
-            assert sorted(back)[int(0.95 * CLIENTS)] <= CLIENTS / RATE * 1.1 + SLACK
-            print(max(Counter(map(int, tries)).values()), sorted(back)[::40], max(back))
+            assert max(back) <= SPREAD + SLACK
         finally:
             program.end()
             node.stop()

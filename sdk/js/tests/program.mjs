@@ -12,7 +12,7 @@ const { setTimeout } = globalThis;
 const { now } = Date;
 const begun = now();
 Date.now = () => begun + (now() - begun) * speed;
-globalThis.setTimeout = (work, wait) => setTimeout(work, wait / speed);
+globalThis.setTimeout = (work, wait, ...rest) => setTimeout(work, wait / speed, ...rest);
 
 /** What a proxy that knows no WebSocket makes of one. */
 class Blocked extends WebSocket {
