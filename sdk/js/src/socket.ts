@@ -23,8 +23,8 @@ export function chooseOpener(codec: Codec, given: WebSocketClass | undefined): O
     const socket = new Socket(url, [codec.protocol, `bearer.${token}`]);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => hears.opened();
-    socket.onmessage = (event) => hears.heard(codec.decode(event.data));
-    socket.onclose = ({ code, reason }) => hears.closed({ code, reason });
+    socket.onmessage = (event: MessageEvent) => hears.heard(codec.decode(event.data));
+    socket.onclose = ({ code, reason }: CloseEvent) => hears.closed({ code, reason });
     socket.onerror = () => {}; // some throw what nobody listens to; the close behind it says what there is to say
     return {
       send: (message) => {

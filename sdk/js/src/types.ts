@@ -37,11 +37,17 @@ export interface Codec {
   decode(data: string | ArrayBuffer): FromServer;
 }
 
-/** What connects: as browsers have it, or the package `ws`. */
-export type WebSocketClass = new (url: string | URL, protocols?: string[]) => Pick<
-  WebSocket,
-  "binaryType" | "onopen" | "onmessage" | "onclose" | "onerror" | "readyState" | "send" | "close"
->;
+/** What connects: as browsers have it, or the package `ws`, whose types differ in what handlers get. */
+export type WebSocketClass = new (url: URL, protocols: string[]) => {
+  binaryType: string;
+  readonly readyState: number;
+  onopen: any;
+  onmessage: any;
+  onclose: any;
+  onerror: any;
+  send(data: any): void;
+  close(code?: number): void;
+};
 
 /** Where something is kept by name: as `localStorage` does. */
 export type Keep = Pick<Storage, "getItem" | "setItem">;

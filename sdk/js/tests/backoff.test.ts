@@ -1,6 +1,6 @@
 // When clients come back that lost the same gateway, in a time that is only counted.
 
-import { expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { Backoff } from "../src/backoff";
 
 const CLIENTS = 5000;
@@ -17,15 +17,17 @@ interface Return {
   back: number; // … and was connected
 }
 
+/** Count one more in its second; returns how many there are in it. */
+function count(seconds: Map<number, number>, ms: number): number {
+  const second = Math.floor(ms / 1000);
+  seconds.set(second, (seconds.get(second) ?? 0) + 1);
+  return seconds.get(second)!;
+}
+
 /** All lose a gateway that is back after `away` seconds, and begins RATE handshakes in each from then on. */
 function comeBack(away: number, start: (backoff: Backoff) => number): Return {
   const tries = new Map<number, number>();
   const begun = new Map<number, number>();
-  const count = (seconds: Map<number, number>, ms: number) => {
-    const second = Math.floor(ms / 1000);
-    seconds.set(second, (seconds.get(second) ?? 0) + 1);
-    return seconds.get(second)!;
-  };
   let tried = 0;
   let back = 0;
   let clients: Client[] = Array.from({ length: CLIENTS }, () => {
@@ -56,15 +58,26 @@ function comeBack(away: number, start: (backoff: Backoff) => number): Return {
   return { busiest: Math.max(...tries.values()), tried: tried / 1000 - away, back: back / 1000 - away };
 }
 
-/** The tries against a gateway that is away are not many either. */
+/** Return the tries in the busiest second, of a minute in which the gateway is not back. */
 function busiestAway(start: (backoff: Backoff) => number): number {
   const tries = new Map<number, number>();
   for (let n = 0; n < CLIENTS; n++) {
     const backoff = new Backoff();
-    for (let at = start(backoff); at < 60_000; at += backoff.next()) tries.set(Math.floor(at / 1000), (tries.get(Math.floor(at / 1000)) ?? 0) + 1);
+    for (let at = start(backoff); at < 60_000; at += backoff.next()) count(tries, at);
   }
   return Math.max(...tries.values());
 }
+
+/** The same chances in every run (mulberry32). */
+beforeEach(() => {
+  let state = 1;
+  vi.spyOn(Math, "random").mockImplementation(() => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  });
+});
 
 const told = (backoff: Backoff) => (backoff.tell(2.8, true), backoff.next());
 const untold = (backoff: Backoff) => backoff.next();
