@@ -16,7 +16,7 @@ from pushgate.config import (
 )
 from pushgate.errors import ConfigError, StartError
 from pushgate.node.check import check_config, demo_tenant
-from pushgate.node.nats_program import find_nats_server
+from pushgate.node.embedded.program import find_nats_server
 from pushgate.sockets.certificates import Certificates
 from tests.rig.certificates import the_authority
 

@@ -1,4 +1,5 @@
 import faulthandler
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A configuration to run with, and none of what is set up for a whole process."""
     monkeypatch.setattr(log, "set_up", lambda level, style: None)
     monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)
     return Config(node=NodeConfig(data_dir=str(tmp_path / "data")), tenants={"acme": TenantConfig()})
 
 
 def supervisor(fault: Exception | None) -> type:
     class Fake:
-        def __init__(self, *_: Any) -> None:
+        def __init__(self, *_: Any, **__: Any) -> None:
             pass
 
         def run(self) -> int:

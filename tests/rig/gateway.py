@@ -93,7 +93,7 @@ class Gateway:
         self.door = Door(self.poller, terms, admission, self.tls_port, patience, self.row, self._let_in)
         self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
         self.stopping = False
-        self.bus = MemoryBus()
+        self.bus, self.inbox = MemoryBus(), None
         self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, has_inbox=True)
         self.questions = Questions(Node("here", 1), 0, self.bus, self.answers.reply, self.row)
         self.acknowledging = Acknowledging(self.questions, self.poller, self.row)

@@ -214,6 +214,8 @@ class Crew:
             # Else the end of this process's siblings' pipes would not show when the parent ends.
             for pipe in (*self._pipes, ours):
                 pipe.close()
+            # Where both ends share the CPUs, each message would interrupt its writer to be read alone.
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
             Worker(theirs, common, share, window).run()
             status = 0
         except (KeyboardInterrupt, BrokenPipeError):

@@ -25,6 +25,7 @@ _BATCH = 512  # events taken at once: callers are looked at between two batches,
 _BUFFER = 256 * 1024
 _IP_BIND_ADDRESS_NO_PORT = 24  # the kernel picks the port at connect(), when it knows the other end
 _TEXT, _BINARY, _CLOSE, _PING = 0x81, 0x82, 0x88, 0x89
+_EMPTY_PONG = bytes((0x8A, 0x80, 0, 0, 0, 0))
 
 
 class Swarm:
@@ -154,6 +155,9 @@ class Swarm:
                     received += size
                     got[fd] += 1
                     continue
+            if state[fd] == OPEN and size == 2 and buffer[0] == _PING:
+                self._send(fd, _EMPTY_PONG)
+                continue
             self._take(fd, bytes(buffer[:size]))
         if messages:
             self.messages += messages

@@ -202,9 +202,10 @@ class Worker:
         per_user = self._common.per_user
         totals.expected = totals.accepted * per_user
         arrived = 0
+        pushed_to = len(callers.accepted) * per_user  # not the connections of a last user who has fewer than the others
         for fd in self._swarm.live():
             number = self._swarm.number[fd]
-            if number < self._share.count:
+            if number < pushed_to:
                 want, got = callers.accepted[number // per_user], self._swarm.got[fd]
                 arrived += min(want, got)
                 totals.surplus += max(0, got - want)

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 from msgspec import Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from pushgate.config.settings import HIDDEN, Config
+from pushgate.config.hiding import HIDDEN
+from pushgate.config.settings import Config
 from pushgate.errors import ConfigError
 
 CLIENT_VARIABLES = frozenset(

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from pushgate.log import bind, get_logger
+from pushgate.node.back_off import BackOff
 from pushgate.node.control import HAND_OVER, READY, Said, hear, open_control, say
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Settings, send_settings
-from pushgate.node.timers import BackOff
 from pushgate.node.worker import run_worker
 
 _OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}

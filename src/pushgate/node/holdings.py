@@ -8,9 +8,9 @@ from pushgate.config import Config
 from pushgate.metrics.generations import describe
 from pushgate.metrics.rows import Rows
 from pushgate.node.data_dir import DataDir
-from pushgate.node.heritage import Estate
+from pushgate.node.handover.heritage import Estate
+from pushgate.node.handover.succession import Succession
 from pushgate.node.reload import fixed_settings
-from pushgate.node.succession import Succession
 from pushgate.sockets.listener import open_listener, refuse_all
 from pushgate.tenants.registry import Tenants
 

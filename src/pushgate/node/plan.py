@@ -10,8 +10,8 @@ from pushgate.config import Config
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of
 from pushgate.metrics.rows import Row, Rows
+from pushgate.node.handover.taking import Predecessor
 from pushgate.node.servers import Servers
-from pushgate.node.taking import Predecessor
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls

@@ -12,35 +12,22 @@ from pushgate.inbox import FollowedTo, Inbox, Limits, Options, create_inbox
 from pushgate.inbox.base import OnEntry
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, INBOX_READY, WORKER_INBOX_AWAY
-from pushgate.metrics.rows import Row
 from pushgate.node.opening import Opening
-from pushgate.node.room import watch_room
-from pushgate.node.servers import EMBEDDED, servers_of
+from pushgate.node.plan import WorkerPlan
+from pushgate.node.servers import inbox_copies, members_of
+from pushgate.node.usage import watch_usage
 from pushgate.sessions.anteroom import Anteroom
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.poller import Poller
 
-COPIES = 3
-"""Copies in a cluster of embedded servers that is large enough: one server may die, and nothing is lost or stands."""
-
 _log = get_logger("inbox")
-
-
-def members_of(config: Config) -> int:
-    """Return how many servers the cluster has that keeps the inbox; 0 where that is no cluster of embedded ones."""
-    return len(config.cluster.nodes) if servers_of(config).inbox == EMBEDDED else 0
-
-
-def replicas_of(config: Config) -> int:
-    """Return how many servers keep a copy of what the inbox has."""
-    return config.inbox.replicas or max(1, min(COPIES, members_of(config)))
 
 
 def options_of(config: Config, lineage: str) -> Options:
     """Return what holds for all tenants."""
     inbox = config.inbox
-    return Options(inbox.duplicate_window, inbox.cursor_days * 86400, replicas_of(config), lineage)
+    return Options(inbox.duplicate_window, inbox.cursor_days * 86400, inbox_copies(config), lineage)
 
 
 def limits_of(config: InboxConfig, tenants: Mapping[str, TenantConfig]) -> dict[str, Limits]:
@@ -51,26 +38,24 @@ def limits_of(config: InboxConfig, tenants: Mapping[str, TenantConfig]) -> dict[
     }
 
 
-class Devices:
-    """The devices of one worker, on a node with an inbox."""
+class ReliableDelivery:
+    """The reliable delivery of one worker, on a node with an inbox. `let_in` is given each connection whose device's
+    cursor is known."""
 
     def __init__(
         self,
-        url: str,
-        config: Config,
-        lineage: str,
+        plan: WorkerPlan,
         poller: Poller,
         sessions: SessionManager,
         let_in: Callable[[int, Arrival], None],
-        row: Row,
-        node_row: Row,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """`node_row` is the supervisor's, which knows the embedded server's cluster."""
-        self.inbox: Inbox = create_inbox(url, config.bus.prefix, row, options_of(config, lineage))
+        config, row, options = plan.config, plan.row, options_of(plan.config, plan.lineage)
+        self.inbox: Inbox = create_inbox(plan.servers.inbox, config.bus.prefix, row, options)
         self._config = config.inbox
         self._members = members_of(config)
-        self._row, self._node_row = row, node_row
+        self._row = row
+        self._node_row = plan.rows.row(plan.workers)  # the supervisor's, which knows the embedded server's cluster
         self._opening = Opening(self.inbox.open)
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,9 +81,9 @@ class Devices:
         """Have these tenants' logs followed, and their limits hold; see Opening."""
         await self._opening.want(limits_of(self._config, tenants))
 
-    def watch_room(self, tenants: Mapping[str, int]) -> None:
+    def watch_usage(self, tenants: Mapping[str, int]) -> None:
         """Have it measured, from now on, how full the tenants' inboxes are; `tenants` are their numbers, by name."""
-        self._spawn(watch_room(self.inbox, tenants, self._row))
+        self._spawn(watch_usage(self.inbox, tenants, self._row))
 
     def why_not_ready(self) -> list[str]:
         """Return why reliable pushes would fail now, as far as is known; nothing where they would not."""
@@ -110,8 +95,8 @@ class Devices:
             return ["the inbox takes nothing"]
         return [f"the inbox is not open: {self._opening.trouble}"] if self._opening.trouble else []
 
-    def take(self, fd: int, arrival: Arrival) -> None:
-        """Take in a connection that names a device."""
+    def admit(self, fd: int, arrival: Arrival) -> None:
+        """Take in a connection that names a device, once its cursor is known."""
         self._anteroom.admit(fd, arrival)
 
     def tick(self) -> None:

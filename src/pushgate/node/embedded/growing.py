@@ -7,7 +7,6 @@ operator removes it. A second server on that directory gives the streams to the 
 
 import asyncio
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -19,10 +18,11 @@ from pushgate.config import LogConfig
 from pushgate.errors import InboxUnavailable, PushgateError
 from pushgate.inbox.nats_move import Move
 from pushgate.nats.connection import Connection
+from pushgate.node.back_off import BackOff
 from pushgate.node.data_dir import DataDir, write_whole
-from pushgate.node.nats_server import NatsServer, known_url
-from pushgate.node.nats_state import MOVED, single_of
-from pushgate.node.timers import BackOff, Timers
+from pushgate.node.embedded.server import NatsServer, known_url
+from pushgate.node.embedded.state import MOVED, single_of
+from pushgate.node.loop import Loop
 
 STOP_PATIENCE = 5.0
 """Seconds that it has to end its second server; one that is left behind is adopted by the next."""
@@ -39,15 +39,12 @@ _log = log.get_logger("inbox")
 class Mover:
     """The process that brings the streams, and again when it ends before all are there. `start` and `stop` it."""
 
-    def __init__(
-        self, path: Path, program: str, replicas: int, logs: LogConfig, selector: selectors.BaseSelector, timers: Timers
-    ) -> None:
+    def __init__(self, path: Path, program: str, replicas: int, logs: LogConfig, loop: Loop) -> None:
         """`path` is the node's data directory, `program` nats-server, `replicas` how many copies the cluster keeps."""
-        self._command = [sys.executable, "-m", "pushgate.node.growing", str(path.absolute()), program, str(replicas)]
-        self._command += [logs.level, logs.style]
+        arguments = (str(path.absolute()), program, str(replicas), logs.level, logs.style)
+        self._command = [sys.executable, "-m", __name__, *arguments]
         self._single = single_of(path / "nats")
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._back_off = BackOff()
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -60,7 +57,7 @@ class Mover:
         self._back_off.note_start()
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)  # noqa: S603
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._selector.register(self._pidfd, selectors.EVENT_READ, self._lose)
+        self._loop.watch(self._pidfd, self._lose)
 
     def stop(self) -> None:
         """End it; it goes on with the next start of the node."""
@@ -74,7 +71,7 @@ class Mover:
                 self._process.wait()
 
     def _lose(self) -> None:
-        self._selector.unregister(self._pidfd)
+        self._loop.unwatch(self._pidfd)
         os.close(self._pidfd)
         assert self._process is not None
         status = self._process.wait()
@@ -82,7 +79,7 @@ class Mover:
         if status == IN_USE:
             _log.error("this node's former messages stay out of the cluster, which has others", kept=str(self._single))
         elif status and not self._stopped:
-            self._timers.after(self._back_off.pause() + AGAIN, self.start)
+            self._loop.after(self._back_off.pause() + AGAIN, self.start)
 
 
 async def move(home: Path, server: NatsServer, replicas: int) -> list[str]:

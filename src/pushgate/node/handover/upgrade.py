@@ -2,28 +2,20 @@
 
 import errno
 import os
-import selectors
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from enum import IntEnum, auto
 
-from pushgate.errors import StartError
 from pushgate.inbox import FollowedTo
 from pushgate.log import get_logger
 from pushgate.node.children import Child
 from pushgate.node.control import FORGET, GIVEN, NOTE, NOTED, Said, packets_of
-from pushgate.node.giving import read_places
-from pushgate.node.heritage import (
+from pushgate.node.handover.giving import read_places
+from pushgate.node.handover.heritage import (
     PROTOCOL,
-    VARIABLE,
     Ask,
-    Estate,
     GiveUp,
-    Link,
     Lost,
     Message,
     Mine,
@@ -31,9 +23,11 @@ from pushgate.node.heritage import (
     Ready,
     Yours,
 )
-from pushgate.node.progress import Report
+from pushgate.node.handover.progress import Report
+from pushgate.node.handover.successor import Successor
+from pushgate.node.holdings import Holdings
+from pushgate.node.loop import Loop
 from pushgate.node.systemd import Systemd
-from pushgate.node.timers import Timers
 from pushgate.node.workers import Workers
 
 ASK_TIMEOUT = 30.0
@@ -46,8 +40,6 @@ GIVE_TIMEOUT = 120.0
 """Seconds that our workers have to hand over all their sessions."""
 MINE_TIMEOUT = 30.0
 """Seconds that the new ones then have to take over."""
-KILL = 5.0
-"""Seconds that a new one that gave up has to end."""
 RETRY = 0.005
 """Seconds until descriptors are passed that could not be just now."""
 
@@ -66,35 +58,33 @@ class _Step(IntEnum):
 
 
 class Upgrade:
-    """One upgrade, from `begin` until `over` is called: with True when the new one is in charge and has everything.
+    """One upgrade, from `begin` until `succeeded` is called, when the new one is in charge and has everything.
 
-    With False the node is ours as it was, but for sessions that were handed over already.
+    Or until `failed` is: then the node is ours as it was, but for sessions that were handed over already.
     """
 
     def __init__(
         self,
-        estate: Estate,
-        files: Sequence[int],
+        holdings: Holdings,
         workers: Workers,
         systemd: Systemd,
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         report: Report,
-        over: Callable[[bool], None],
+        succeeded: Callable[[], None],
+        failed: Callable[[], None],
     ) -> None:
-        """`files` are the descriptors that go with the estate."""
         self.stop_wanted = False
         """Whether we were told to stop, and pass that on."""
         self.reload_wanted = False
         """Whether we were told to reload meanwhile."""
-        self._estate = estate
-        self._files = files
+        self._holdings = holdings
         self._workers = workers
         self._systemd = systemd
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._report = report
-        self._over = over
+        self._succeeded = succeeded
+        self._failed = failed
+        self._successor = Successor(loop, self._take, self._fail)
         self._step = _Step.STARTING
         self._waiting_for: set[int] = set()
         self._channels: list[int] = []
@@ -102,26 +92,15 @@ class Upgrade:
         self._description = b""
         self._places: dict[str, FollowedTo] = {}
         self._unsent: list[tuple[Child, bytes, list[int]]] = []
-        self._pidfd = -1
 
     def begin(self) -> None:
         """Start the new supervisor."""
-        self._link, theirs = Link.open()
-        environ = {**os.environ, **self._systemd.environ, VARIABLE: str(theirs.fileno())}
         try:
-            process = subprocess.Popen(  # noqa: S603 # what we were started by, in the version that is installed now
-                [sys.executable, *sys.orig_argv[1:]], env=environ, pass_fds=(theirs.fileno(),)
-            )
+            self._successor.start(self._systemd.environ)
         except OSError as error:
             self._fail(f"the new program cannot be started: {error.strerror}")
             return
-        finally:
-            theirs.close()
-        process.returncode = 0  # its end is seen and waited for through the pidfd
-        self._pidfd = os.pidfd_open(process.pid)
-        self._report.pid = process.pid
-        self._selector.register(self._link.socket, selectors.EVENT_READ, self._hear)
-        self._selector.register(self._pidfd, selectors.EVENT_READ, self._lose_new)
+        self._report.pid = self._successor.pid
         self._enter(_Step.STARTING, "the new program starts", ASK_TIMEOUT)
 
     def stop(self) -> bool:
@@ -136,7 +115,7 @@ class Upgrade:
         return True
 
     def hear_worker(self, child: Child, said: Said) -> None:
-        """Take a word of one of our workers (Heed)."""
+        """Take a word of one of our workers (Leader)."""
         if (said.word, self._step) == (NOTED, _Step.NOTING):
             for tenant, place in read_places(said.body).items():
                 self._places[tenant] = min(place, self._places.get(tenant, place))
@@ -155,21 +134,6 @@ class Upgrade:
                 self._tick_off(child.index)
         return False
 
-    def _hear(self) -> None:
-        try:
-            heard = self._link.receive()
-        except TimeoutError:
-            return
-        except StartError as error:
-            self._fail(str(error))
-            return
-        if heard is None:
-            self._selector.unregister(self._link.socket)  # it ends, and its pidfd says how
-            self._timers.after(KILL, lambda: self._fail("the new one does not speak any more"))
-            return
-        message, files = heard
-        self._take(message, files)
-
     def _take(self, message: Message, files: list[int]) -> None:
         match message:
             case Ask() if self._step == _Step.STARTING:
@@ -178,8 +142,9 @@ class Upgrade:
                 self._gather(message, files)
             case Mine() if self._step == _Step.LEAVING:
                 self._succeed()
-            case GiveUp():
-                self._fail(message.reason, gave_up=True)
+            case GiveUp() if self._step < _Step.DONE:
+                self._successor.expect_end()
+                self._go_on(message.reason)
             case _:
                 self._fail(f"the new one said {type(message).__name__} out of turn")
 
@@ -187,7 +152,7 @@ class Upgrade:
         if ask.protocol != PROTOCOL:
             self._fail(f"version {ask.version} cannot take over from this one: it has to be a restart")
             return
-        if not self._send(self._estate, self._files):
+        if not self._send(*self._holdings.bequeath()):
             return
         self._waiting_for = {child.index for child in self._workers.children}
         self._enter(_Step.NOTING, f"version {ask.version} starts its workers", NOTE_TIMEOUT)
@@ -213,7 +178,7 @@ class Upgrade:
                 child.hand_over(body, files)
             except OSError as error:
                 if error.errno in _WAIT:  # ETOOMANYREFS: too many descriptors of this user are on their way
-                    self._timers.after(RETRY, self._send_channels)
+                    self._loop.after(RETRY, self._send_channels)
                     return
                 # It just died, and is buried next.
             del self._unsent[0]
@@ -233,27 +198,24 @@ class Upgrade:
 
     def _succeed(self) -> None:
         if self.stop_wanted:
-            self._signal(signal.SIGTERM)
+            self._successor.signal(signal.SIGTERM)
         elif self.reload_wanted:
-            self._signal(signal.SIGHUP)
+            self._successor.signal(signal.SIGHUP)
         self._step = _Step.DONE
         self._report.succeed()
-        self._over(True)
+        self._succeeded()
 
-    def _fail(self, reason: str, gave_up: bool = False) -> None:
-        if self._step >= _Step.DONE:
-            return
+    def _fail(self, reason: str) -> None:
+        """Give the new one up, unless it is over already."""
+        if self._step < _Step.DONE:
+            self._successor.end(reason)
+            self._go_on(reason)
+
+    def _go_on(self, reason: str) -> None:
+        """Go on as we were, as far as that is."""
         failed_at, self._step = self._step, _Step.FAILED
         self._unsent = []
         self._close_channels()
-        if gave_up:
-            self._timers.after(KILL, lambda: self._signal(signal.SIGKILL))
-        else:
-            self._link.give_up(reason)
-            self._signal(signal.SIGKILL)
-        with suppress(KeyError):
-            self._selector.unregister(self._link.socket)
-        self._link.close()
         if failed_at >= _Step.LEAVING:
             self._systemd.hand_over(os.getpid())
         if failed_at >= _Step.NOTING:
@@ -261,27 +223,14 @@ class Upgrade:
         if failed_at >= _Step.GIVING:
             self._workers.start_missing()
         self._report.fail(reason)
-        self._over(False)
-
-    def _lose_new(self) -> None:
-        """The new supervisor has ended."""
-        self._selector.unregister(self._pidfd)
-        ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        with suppress(TimeoutError, StartError):  # its last word may be there still
-            while self._step < _Step.DONE and (heard := self._link.receive()) is not None:
-                self._take(*heard)
-        status = ended.si_status if ended is not None and ended.si_code == os.CLD_EXITED else None
-        how = f"with status {status}" if status is not None else f"by signal {ended.si_status if ended else 0}"
-        self._fail(f"the new one ended {how}; what it said is in the log")
+        self._failed()
 
     def _enter(self, step: _Step, words: str, seconds: float) -> None:
         """Begin a step that may take so many seconds."""
         self._step = step
         if words:
             self._report.note(words)
-        self._timers.after(seconds, lambda: self._expire(step, seconds))
+        self._loop.after(seconds, lambda: self._expire(step, seconds))
 
     def _expire(self, step: _Step, seconds: float) -> None:
         if self._step == step:
@@ -289,16 +238,11 @@ class Upgrade:
 
     def _send(self, message: Message, files: Sequence[int] = ()) -> bool:
         try:
-            self._link.send(message, files)
+            self._successor.send(message, files)
         except OSError as error:
             self._fail(f"the new one cannot be told anything: {error.strerror}")
             return False
         return True
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._pidfd >= 0:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
 
     def _close_channels(self) -> None:
         for file in (*self._channels, *([self._rows] if self._rows >= 0 else ())):

@@ -14,7 +14,7 @@ PAUSE = 0.1
 """Seconds between two looks, however many tenants there are: 1,024 take 100 s."""
 
 
-async def watch_room(inbox: Inbox, tenants: Mapping[str, int], row: Row) -> None:
+async def watch_usage(inbox: Inbox, tenants: Mapping[str, int], row: Row) -> None:
     """Write to the row, for ever, what each tenant's inbox has; `tenants` are their numbers, by name.
 
     While the inbox does not answer for a tenant, what was known of it stays.

@@ -17,8 +17,8 @@ from pushgate.errors import InboxUnavailable
 from pushgate.messages.push import Push, decode_push, encode_push
 from pushgate.messages.questions import Count, Find, Reach
 from pushgate.messages.shard import shard_of
-from pushgate.node import giving, taking
-from pushgate.node.passing import Sender, Sessions
+from pushgate.node.handover import giving, taking
+from pushgate.node.handover.passing import Sender, Sessions
 from pushgate.sessions.session import show_session
 from pushgate.sessions.state import SessionState, decode_state, encode_state
 from tests.rig.client import TEXT, WsClient, mask_frame
@@ -130,7 +130,7 @@ async def test_what_comes_meanwhile_comes_once_and_in_order_whoever_hears_it_fir
             worker.gateway.router.receive(payload)
     generations.begin()
     generations.receive()
-    while not all(worker.complete for worker in generations.new):
+    while not all(worker.is_complete for worker in generations.new):
         for worker, stream in zip(workers, lagging, strict=True):
             for payload in itertools.islice(stream, 1):
                 worker.gateway.router.receive(payload)
@@ -360,7 +360,7 @@ async def test_what_a_worker_sent_before_it_died_is_taken_over(stuck: tuple[Gene
         sender.close()
     worker.taking.start()
     worker.taking.lose(0)
-    assert worker.complete
+    assert worker.is_complete
     taken = [user for user in clients if worker.gateway.sessions.find("default", user)]
     assert taken
     assert set(taken) <= set(away)
@@ -385,7 +385,7 @@ async def test_of_a_shard_that_is_here_in_part_only_the_rest_is_closed(make: Mak
     await gateway.until(lambda: bool(worker.gateway.sessions.find("default", "alice")))
     worker.taking.lose(0)
     assert (await client.receive_close())[0] == 4000
-    assert worker.complete
+    assert worker.is_complete
 
 
 async def test_nothing_is_said_about_users_who_are_handed_over(make: MakeGenerations) -> None:

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from pushgate.errors import StartError
-from pushgate.node import nats_server
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_server import NatsServer
+from pushgate.node.embedded import server as module
+from pushgate.node.embedded.server import NatsServer
 from tests.fakes.nats import freeze, nats_program
 
 SUPERVISOR = """
 import sys
 from pathlib import Path
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_server import NatsServer
+from pushgate.node.embedded.server import NatsServer
 data_dir = DataDir.open(Path(sys.argv[1]))
 server = NatsServer(data_dir, sys.argv[2])
 server.start()
@@ -155,7 +155,7 @@ def test_one_that_is_just_ending_is_waited_for(helper: Helper, path: Path) -> No
 def test_one_that_cannot_be_shown_to_be_ours_is_refused_and_named(
     helper: Helper, path: Path, spoil: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nats_server, "ADOPT_PATIENCE", 0.3)
+    monkeypatch.setattr(module, "ADOPT_PATIENCE", 0.3)
     state = path / "nats" / "nats.json"
     if spoil == "no state":
         state.unlink()

@@ -13,6 +13,7 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from msgspec import msgpack
 
@@ -25,7 +26,7 @@ from pushgate.inbox import FollowedTo, Inbox
 from pushgate.log import get_logger
 from pushgate.messages.questions import Count, Question, Reach
 from pushgate.messages.shard import shard_of
-from pushgate.node.passing import (
+from pushgate.node.handover.passing import (
     NOTES_BYTES,
     PACKET_SESSIONS,
     RECORD_BYTES,
@@ -53,6 +54,26 @@ _log = get_logger("worker")
 _encode = msgpack.Encoder().encode
 
 
+class Delivery(Protocol):
+    """What brings messages to the sessions."""
+
+    @property
+    def router(self) -> Router:
+        """Who takes what comes."""
+
+    @property
+    def fanout(self) -> FanOut:
+        """Who writes what is for everyone."""
+
+    @property
+    def bus(self) -> Bus:
+        """Where live messages come from."""
+
+    @property
+    def inbox(self) -> Inbox | None:
+        """Where reliable ones come from; None on a node without an inbox."""
+
+
 class Giving:
     """One worker's part in handing over its `shards`. `note`, then `give`; `forget` goes back, as far as that is.
 
@@ -65,20 +86,17 @@ class Giving:
         shards: Sequence[int],
         sessions: SessionManager,
         lobby: Lobby,
-        router: Router,
-        fanout: FanOut,
-        bus: Bus,
-        inbox: Inbox | None,
+        delivery: Delivery,
         admit: Callable[[int, Arrival], None],
     ) -> None:
         self._index = index
         self._shards = shards
         self._sessions = sessions
         self._lobby = lobby
-        self._router = router
-        self._fanout = fanout
-        self._bus = bus
-        self._inbox = inbox
+        self._router = delivery.router
+        self._fanout = delivery.fanout
+        self._bus = delivery.bus
+        self._inbox = delivery.inbox
         self._admit = admit
         self._notes = Notes()
         self._senders: list[Sender] = []
@@ -152,7 +170,7 @@ class Giving:
         self._lobby.empty()
         await self._take_all()
         by_shard: defaultdict[int, list[UserSession]] = defaultdict(list)
-        for user in self._sessions.users():
+        for user in self._sessions.table.users():
             by_shard[shard_of(user.tenant, user.uid)].append(user)
         for shard in self._shards:
             await self._give_shard(shard, by_shard.pop(shard, []))

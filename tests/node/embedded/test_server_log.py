@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pushgate.node.nats_log import STRANGER, last_words, route_trouble
+from pushgate.node.embedded.server_log import STRANGER, last_words, route_trouble
 
 DIAL = "[7] 2026/11/25 05:42:14.496520 [ERR] Error trying to connect to route (attempt 7): dial tcp 10.0.0.3:1: refused"
 REFUSED = "[7] 2026/11/25 05:42:14.496520 [ERR] 10.0.0.2:6222 - rid:108 - Route Error 'Authorization Violation'"

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from pushgate.node.cluster import Member
-from pushgate.node.nats_probe import HOST
-from pushgate.node.nats_state import Sync
+from pushgate.node.embedded.cluster import Member
+from pushgate.node.embedded.probe import HOST
+from pushgate.node.embedded.state import Sync
 
 USER = "pushgate"
 DOCTOR = "health"

@@ -5,8 +5,8 @@ import pytest
 from pushgate.inbox.base import Draft, Usage
 from pushgate.metrics.catalogue import TENANT_INBOX, TENANT_MAX_INBOX
 from pushgate.metrics.rows import Rows, tenant_slot
-from pushgate.node import room
-from pushgate.node.room import watch_room
+from pushgate.node import usage
+from pushgate.node.usage import watch_usage
 from tests.fakes.inbox import FakeInbox
 
 
@@ -18,7 +18,7 @@ class LimitedInbox(FakeInbox):
 async def test_it_is_known_at_once() -> None:
     inbox, row, tenants = LimitedInbox(), Rows(1).row(0), {"acme": 3}
     await inbox.append("acme", [Draft("alice", "1", bytes(10), 60)])
-    watching = asyncio.create_task(watch_room(inbox, tenants, row))
+    watching = asyncio.create_task(watch_usage(inbox, tenants, row))
     try:
         await asyncio.sleep(0)
         assert row[tenant_slot(3, TENANT_INBOX)] == 10
@@ -30,9 +30,9 @@ async def test_it_is_known_at_once() -> None:
 async def test_what_is_not_answered_leaves_what_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
     inbox, row, tenants = LimitedInbox(), Rows(1).row(0), {"acme": 3}
     await inbox.append("acme", [Draft("alice", "1", bytes(10), 60)])
-    monkeypatch.setattr(room, "ROUND", 0.01)
-    monkeypatch.setattr(room, "PAUSE", 0.001)
-    watching = asyncio.create_task(watch_room(inbox, tenants, row))
+    monkeypatch.setattr(usage, "ROUND", 0.01)
+    monkeypatch.setattr(usage, "PAUSE", 0.001)
+    watching = asyncio.create_task(watch_usage(inbox, tenants, row))
     try:
         async with asyncio.timeout(10):
             while inbox.calls.count(("usage", 1)) < 2:

@@ -1,10 +1,9 @@
-"""Keeping the embedded NATS server alive and well, within the supervisor's selector loop.
+"""Keeping the embedded NATS server alive and well, within the supervisor's loop.
 
 A server that could not write, to a full disk say, answers no publish any more, not even when there is room again: it
 says so where its health is asked for, and only another start heals it. What it had answered is then there.
 """
 
-import selectors
 import signal
 from collections.abc import Callable
 
@@ -12,11 +11,12 @@ from pushgate.errors import StartError
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_MAX_STORED, NATS_RESTARTS, NATS_STORED
 from pushgate.metrics.rows import Row
-from pushgate.node.growing import Mover
-from pushgate.node.nats_log import NOT_THERE
-from pushgate.node.nats_probe import Health
-from pushgate.node.nats_server import NatsServer
-from pushgate.node.timers import BackOff, Timers
+from pushgate.node.back_off import BackOff
+from pushgate.node.embedded.growing import Mover
+from pushgate.node.embedded.probe import Health
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.embedded.server_log import NOT_THERE
+from pushgate.node.loop import Loop
 
 START_TIMEOUT = 10.0
 """Seconds that the server is given to start."""
@@ -43,8 +43,7 @@ class NatsKeeper:
     def __init__(
         self,
         nats: NatsServer,
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         row: Row,
         moved: Callable[[], None],
         cluster: int = 0,
@@ -52,8 +51,7 @@ class NatsKeeper:
     ) -> None:
         """`cluster` is how many servers its cluster has, 0 where it is alone; `mover` brings what it had before."""
         self._nats = nats
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._row = row
         self._moved = moved
         self._back_off = BackOff()
@@ -98,22 +96,22 @@ class NatsKeeper:
         self._starts += 1
         self._ill = 0
         self._back_off.note_start()
-        self._selector.register(self._nats.pidfd, selectors.EVENT_READ, self._lose)
+        self._loop.watch(self._nats.pidfd, self._lose)
 
     def _lose(self) -> None:
-        self._selector.unregister(self._nats.pidfd)
+        self._loop.unwatch(self._nats.pidfd)
         if self._let_go:
             return
         pause = self._back_off.pause()
         self._row[NATS_RESTARTS] += 1
         _log.error("nats-server ended", again_in=pause)
-        self._timers.after(pause, self._restart)
+        self._loop.after(pause, self._restart)
 
     def _examine(self) -> None:
         """Ask it how it is, now and then; have one that is ill for good end, to be started again."""
         if self._let_go:
             return
-        self._timers.after(HEALTH, self._examine)
+        self._loop.after(HEALTH, self._examine)
         health = self._nats.examine()
         if self._cluster:
             self._note_cluster(health)
@@ -132,7 +130,7 @@ class NatsKeeper:
         self._ill = 0
         starts = self._starts
         self._nats.signal(signal.SIGTERM)
-        self._timers.after(GRACE, lambda: self._kill(starts))
+        self._loop.after(GRACE, lambda: self._kill(starts))
 
     def _note_cluster(self, health: Health) -> None:
         """Count the servers of the cluster, and tell when they change."""
@@ -170,15 +168,15 @@ class NatsKeeper:
             self._start()
         except StartError as error:
             _log.error("nats-server does not start", reason=str(error))
-            self._timers.after(self._back_off.pause(), self._restart)
+            self._loop.after(self._back_off.pause(), self._restart)
         else:
-            self._timers.after(LOOK, self._look)
+            self._loop.after(LOOK, self._look)
 
     def _look(self) -> None:
         """See whether a restarted server came back on its port; workers reconnect to that one by themselves."""
         try:
             if not self._nats.is_ready():
-                self._timers.after(LOOK, self._look)
+                self._loop.after(LOOK, self._look)
                 return
         except StartError:
             return  # it ended again, and its pidfd says so

@@ -28,11 +28,10 @@ import msgspec
 
 from pushgate.errors import StartError
 from pushgate.log import get_logger
-from pushgate.node.cluster import Member
 from pushgate.node.data_dir import DataDir, take_lock, write_whole
-from pushgate.node.nats_config import DOCTOR, USER, write_config
-from pushgate.node.nats_log import last_words, route_trouble
-from pushgate.node.nats_probe import (
+from pushgate.node.embedded.cluster import Member
+from pushgate.node.embedded.config import DOCTOR, USER, write_config
+from pushgate.node.embedded.probe import (
     HOST,
     Health,
     announced_port,
@@ -43,7 +42,8 @@ from pushgate.node.nats_probe import (
     is_free,
     start_time,
 )
-from pushgate.node.nats_state import NatsState, Sync, check_place, lineage_after, recall, remember
+from pushgate.node.embedded.server_log import last_words, route_trouble
+from pushgate.node.embedded.state import NatsState, Sync, check_place, lineage_after, recall, remember
 
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
@@ -159,11 +159,11 @@ class NatsServer:
         return self._pidfd
 
     def examine(self) -> Health:
-        """Return how it says it is; see nats_probe."""
+        """Return how it says it is; see `probe`."""
         return examine(self._state.port, DOCTOR, self._password) if self._state is not None else Health()
 
     def route_trouble(self) -> str:
-        """Return what it says of connections to others of its cluster that failed; see nats_log."""
+        """Return what it says of connections to others of its cluster that failed; see `server_log`."""
         return route_trouble(self._home)
 
     @property

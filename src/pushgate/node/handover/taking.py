@@ -3,19 +3,17 @@
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 from pushgate.codes import Close
-from pushgate.delivery.fanout import FanOut
 from pushgate.delivery.holding import Holding
 from pushgate.delivery.notes import split
 from pushgate.delivery.router import Router
 from pushgate.inbox import FollowedTo
 from pushgate.log import get_logger
 from pushgate.messages.shard import owner_of, shard_of
-from pushgate.metrics.rows import Row
-from pushgate.node.passing import Arrived, Callers, Given, Noted, Packet, Sessions, receive
+from pushgate.node.handover.passing import Arrived, Callers, Given, Noted, Packet, Sessions, receive
 from pushgate.sessions.arrival import Arrival, decode_arrival
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.state import decode_state
@@ -41,36 +39,41 @@ class Predecessor(NamedTuple):
     places: Mapping[str, FollowedTo]
 
 
+class Receiver(Protocol):
+    """Who takes in what comes beside the sessions."""
+
+    def admit(self, fd: int, arrival: Arrival) -> None:
+        """Take in a client's connection: the sessions of its shard are here."""
+
+    def serve(self, caller: socket.socket) -> None:
+        """Take in a caller's connection."""
+
+    def complete(self) -> None:
+        """Every shard is here."""
+
+
 class Taking:
-    """One worker's part (Handler). `done` is called once every shard is here."""
+    """One worker's part (Handler). What `holding` holds back is let go, shard by shard, as they come."""
 
     def __init__(
         self,
         predecessor: Predecessor,
-        shards: Sequence[int],
         poller: Poller,
         sessions: SessionManager,
         router: Router,
-        fanout: FanOut,
-        admit: Callable[[int, Arrival], None],
-        serve: Callable[[socket.socket], None],
+        holding: Holding,
+        receiver: Receiver,
         call_later: Callable[[float, Callable[[], None]], object],
-        done: Callable[[], None],
-        row: Row,
     ) -> None:
-        """`admit` takes a connection in, `serve` a caller's."""
         self._workers = predecessor.workers
         self._channel = predecessor.channel
         self._poller = poller
         self._sessions = sessions
         self._router = router
-        self._admit = admit
-        self._serve = serve
+        self._receiver = receiver
         self._call_later = call_later
-        self._done = done
         self._arrivals: defaultdict[int, list[tuple[int, Arrival]]] = defaultdict(list)
-        self._holding = Holding(sessions, router.deliver, fanout.start, shards, predecessor.workers, row)
-        router.detour = self._holding
+        self._holding = router.detour = holding
 
     def start(self) -> None:
         """Begin to receive."""
@@ -136,9 +139,9 @@ class Taking:
                 self._release(packet)
             case Callers():
                 for caller in fds:
-                    self._serve(socket.socket(fileno=caller))
+                    self._receiver.serve(socket.socket(fileno=caller))
             case Arrived():
-                self._admit(fds[0], decode_arrival(packet.record))
+                self._receiver.admit(fds[0], decode_arrival(packet.record))
 
     def _adopt(self, packet: Sessions, fds: list[int]) -> None:
         files = iter(fds)
@@ -167,9 +170,9 @@ class Taking:
     def _release(self, given: Given) -> None:
         self._holding.release(given.shard, given.worker, given.notes, given.places)
         for fd, arrival in self._arrivals.pop(given.shard, ()):
-            self._admit(fd, arrival)
+            self._receiver.admit(fd, arrival)
         if not self._holding.missing:
-            self._done()
+            self._receiver.complete()
             self._call_later(LINGER, self._end)
 
     def _end(self) -> None:

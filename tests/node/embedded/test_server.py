@@ -15,9 +15,9 @@ import pytest
 
 from pushgate.errors import StartError
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_probe import Health, answers, boot_id, examine
-from pushgate.node.nats_server import NatsServer
-from pushgate.node.nats_state import Sync
+from pushgate.node.embedded.probe import Health, answers, boot_id, examine
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.embedded.state import Sync
 from tests.fakes.nats import freeze, nats_program
 
 

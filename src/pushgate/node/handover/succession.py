@@ -1,6 +1,5 @@
 """An upgrade, seen from the new supervisor: it takes over the node of the one that started it."""
 
-import selectors
 import socket
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
@@ -13,9 +12,9 @@ from pushgate.log import get_logger
 from pushgate.metrics.generations import OtherRows
 from pushgate.node.children import Child
 from pushgate.node.control import LOST, TAKEN, Said, packets_of
-from pushgate.node.heritage import PROTOCOL, Ask, Estate, GiveUp, Link, Lost, Mine, Noted, Ready, Yours
-from pushgate.node.taking import Predecessor
-from pushgate.node.timers import Timers
+from pushgate.node.handover.heritage import PROTOCOL, Ask, Estate, GiveUp, Link, Lost, Mine, Noted, Ready, Yours
+from pushgate.node.handover.taking import Predecessor
+from pushgate.node.loop import Loop
 from pushgate.node.workers import Workers
 from pushgate.sockets.handoff import open_channel
 
@@ -107,13 +106,12 @@ class Succession:
         self,
         workers: Workers,
         rows: tuple[int, bytes],
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         take_charge: Callable[[], None],
         finish: Callable[[Yours], None],
         fold: Callable[[], None],
     ) -> None:
-        """Listen to the old supervisor, from within the selector's loop.
+        """Listen to the old supervisor, from within the loop.
 
         `rows` are the file and the description of our own. Called are, in this order: `take_charge` when the node is
         ours, `finish` when the workers have everything, and `fold` when the old processes have ended. What the loop
@@ -121,14 +119,13 @@ class Succession:
         """
         self._workers = workers
         self._own_rows = rows
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._take_charge = take_charge
         self._finish = finish
         self._fold = fold
         self._yours = Yours()
         self._channels = [open_channel() for _ in workers.children]
-        selector.register(self._link.socket, selectors.EVENT_READ, self._hear)
+        loop.watch(self._link.socket, self._hear)
 
     def predecessor_of(self, index: int) -> Predecessor | None:
         """Return whom a worker takes over from; nobody when it is started again later."""
@@ -137,7 +134,7 @@ class Succession:
         return Predecessor(self._estate.workers, self._channels[index][0], self._places)
 
     def hear_worker(self, child: Child, said: Said) -> None:
-        """Take a word of one of our workers (Heed)."""
+        """Take a word of one of our workers (Leader)."""
         if said.word == TAKEN:
             self._taken.add(child.index)
         self._look()
@@ -216,9 +213,9 @@ class Succession:
 
     def _lose_old(self) -> None:
         """The old supervisor is gone, and its workers with it: what we do not have yet is lost, and the node ours."""
-        self._selector.unregister(self._link.socket)
+        self._loop.unwatch(self._link.socket)
         self._link.close()
-        self._timers.after(REST, self._rest)
+        self._loop.after(REST, self._rest)
         if self._finished:
             return
         _log.error("the supervisor to take over from died: the node goes on with what is handed over")

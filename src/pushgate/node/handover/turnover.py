@@ -1,22 +1,21 @@
 """How a node comes to this supervisor, by a succession, and goes on to the next one, by an upgrade."""
 
 import os
-import selectors
 from collections.abc import Callable
 
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import UPGRADING
 from pushgate.metrics.rows import Row
 from pushgate.node.commands import Refusal, UpgradeProgress
-from pushgate.node.heritage import Yours
+from pushgate.node.handover.heritage import Yours
+from pushgate.node.handover.progress import Report
+from pushgate.node.handover.succession import Succession
+from pushgate.node.handover.upgrade import Upgrade
 from pushgate.node.holdings import Holdings
-from pushgate.node.progress import Report
+from pushgate.node.loop import Loop
 from pushgate.node.servers import Servers
-from pushgate.node.succession import Succession
 from pushgate.node.systemd import Systemd
-from pushgate.node.timers import Timers
-from pushgate.node.upgrade import Upgrade
-from pushgate.node.workers import HEEDLESS, Workers
+from pushgate.node.workers import NOBODY, Workers
 
 _log = get_logger("supervisor")
 
@@ -31,8 +30,7 @@ class Turnover:
         succession: Succession | None,
         workers: Workers,
         systemd: Systemd,
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         row: Row,
         tell: Callable[[UpgradeProgress], None],
     ) -> None:
@@ -41,8 +39,7 @@ class Turnover:
         self._succession = succession
         self._workers = workers
         self._systemd = systemd
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._row = row
         self._tell = tell
         self._upgrade: Upgrade | None = None
@@ -67,12 +64,12 @@ class Turnover:
             return
 
         def end(yours: Yours) -> None:
-            self._workers.heed = HEEDLESS
+            self._workers.leader = NOBODY
             finish(yours)
 
-        self._workers.heed = self._succession
+        self._workers.leader = self._succession
         rows, fold = (self._holdings.rows_file, self._holdings.describe_rows()), self._holdings.rows.fold
-        self._succession.begin(self._workers, rows, self._selector, self._timers, take_charge, end, fold)
+        self._succession.begin(self._workers, rows, self._loop, take_charge, end, fold)
 
     def leave(self, stopping: bool, let_go: Callable[[], None]) -> Refusal | None:
         """Have another supervisor, of the version and with the settings that are there now, take our place.
@@ -83,25 +80,22 @@ class Turnover:
             _log.error("not upgraded", reason=reason)
             return Refusal(reason)
 
-        def end(done: bool) -> None:
+        def end() -> None:
             self._upgrade = None
-            self._workers.heed = HEEDLESS
-            if done:
-                self.handed_over = True
-                let_go()
-            else:
-                self._row[UPGRADING] = 0
+            self._workers.leader = NOBODY
 
-        self._upgrade = Upgrade(
-            *self._holdings.bequeath(),
-            self._workers,
-            self._systemd,
-            self._selector,
-            self._timers,
-            Report(self._tell),
-            end,
-        )
-        self._workers.heed = self._upgrade
+        def succeed() -> None:
+            end()
+            self.handed_over = True
+            let_go()
+
+        def fail() -> None:
+            end()
+            self._row[UPGRADING] = 0
+
+        report = Report(self._tell)
+        self._upgrade = Upgrade(self._holdings, self._workers, self._systemd, self._loop, report, succeed, fail)
+        self._workers.leader = self._upgrade
         self._row[UPGRADING] = 1
         self._upgrade.begin()
         return None

@@ -6,9 +6,9 @@ import pytest
 
 from pushgate.config import BusConfig, Config
 from pushgate.errors import StartError
-from pushgate.node.heritage import Estate, Link
+from pushgate.node.handover.heritage import Estate, Link
+from pushgate.node.handover.succession import Succession
 from pushgate.node.reload import fixed_settings
-from pushgate.node.succession import Succession
 
 BROADCAST = Config(bus=BusConfig("nats://a"))
 DIRECTORY = Config(bus=BusConfig("nats://a", routing="directory"))

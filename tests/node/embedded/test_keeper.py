@@ -1,7 +1,6 @@
 import os
-import selectors
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -10,11 +9,12 @@ from structlog.testing import capture_logs
 from pushgate.errors import StartError
 from pushgate.metrics.catalogue import CLUSTER_LEADER, CLUSTER_SERVERS, NATS_MAX_STORED, NATS_RESTARTS, NATS_STORED
 from pushgate.metrics.rows import Rows
-from pushgate.node.nats_keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
-from pushgate.node.nats_log import NOT_THERE
-from pushgate.node.nats_probe import Health
-from pushgate.node.nats_server import NatsServer
-from pushgate.node.timers import PAUSES, Timers
+from pushgate.node.back_off import PAUSES
+from pushgate.node.embedded.keeper import GRACE, HEALTH, ILL, ROOM, NatsKeeper
+from pushgate.node.embedded.probe import Health
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.embedded.server_log import NOT_THERE
+from pushgate.node.loop import Loop
 from tests.node.conftest import Clock
 
 
@@ -67,27 +67,23 @@ class FakeNats:
 
 
 class Rig:
-    """A keeper in a selector loop of the test's own, which goes on when the clock does."""
+    """A keeper in a loop of the test's own, which goes on when the clock does."""
 
     def __init__(self, clock: Clock, cluster: int = 0) -> None:
         self.clock = clock
         self.nats = FakeNats()
-        self.selector = selectors.DefaultSelector()
-        self.timers = Timers()
+        self.loop = Loop()
         self.row = Rows(1).row(1)
         self.moves = 0
         nats = cast(NatsServer, self.nats)
-        self.keeper = NatsKeeper(nats, self.selector, self.timers, self.row, self._move, cluster)
+        self.keeper = NatsKeeper(nats, self.loop, self.row, self._move, cluster)
         self.keeper.start()
 
     def _move(self) -> None:
         self.moves += 1
 
     def go_on(self, seconds: float = 0.0) -> None:
-        self.clock.now += seconds
-        for key, _ in self.selector.select(0):
-            cast(Callable[[], None], key.data)()
-        self.timers.run_due()
+        self.clock.advance(seconds, self.loop)
 
     def end(self) -> None:
         self.nats.end()
@@ -98,7 +94,6 @@ class Rig:
 def rig(clock: Clock) -> Iterator[Rig]:
     made = Rig(clock)
     yield made
-    made.selector.close()
     made.nats.forget()
 
 
@@ -111,7 +106,7 @@ def test_it_is_started_again_when_it_ends(rig: Rig) -> None:
     assert rig.nats.answers == []
     assert rig.row[NATS_RESTARTS] == 1
     assert rig.moves == 0
-    wait = rig.timers.wait()
+    wait = rig.loop._patience()
     assert wait is not None
     assert wait > 1, "it is looked at no more"
 
@@ -200,7 +195,6 @@ def test_the_servers_of_the_cluster_are_counted_and_their_changes_told(clock: Cl
             rig.nats.health = health
             rig.go_on(HEALTH)
             assert (rig.row[CLUSTER_SERVERS], rig.row[CLUSTER_LEADER]) == (len(health.peers) + 1, bool(health.leader))
-    rig.selector.close()
     rig.nats.forget()
     assert [(log["event"], log["servers"], log.get("reason")) for log in logs] == [
         ("the cluster has no quorum", "1 of 3", None),

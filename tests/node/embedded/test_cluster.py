@@ -12,11 +12,11 @@ from msgspec import structs
 
 from pushgate.config import BusConfig, ClusterConfig, Config, InboxConfig, NodeConfig
 from pushgate.errors import ConfigError, StartError
-from pushgate.node.cluster import Member, doubts, member_of
 from pushgate.node.data_dir import DataDir
-from pushgate.node.devices import replicas_of
-from pushgate.node.nats_server import NatsServer
-from pushgate.node.nats_state import NatsState, check_place, remember, single_of
+from pushgate.node.embedded.cluster import Member, doubts, member_of
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.embedded.state import NatsState, check_place, remember, single_of
+from pushgate.node.servers import inbox_copies
 from tests.fakes.nats import RealNats, free_ports, nats_program
 from tests.rig.certificates import the_authority
 from tests.rig.node import wait_until
@@ -37,7 +37,7 @@ def member(config: Config) -> Member:
 def test_without_nodes_there_is_none() -> None:
     assert member_of(Config()) is None
     assert doubts(Config()) == []
-    assert replicas_of(Config()) == 1
+    assert inbox_copies(Config()) == 1
 
 
 def test_all_are_routes_with_the_secret_and_no_server_tells_clients_of_another() -> None:
@@ -106,7 +106,7 @@ def test_how_many_copies_there_are(nodes: int, given: int, copies: int | None) -
             member_of(config)
     else:
         assert member(config).size == nodes
-        assert replicas_of(config) == copies
+        assert inbox_copies(config) == copies
 
 
 def test_a_cluster_is_of_embedded_servers_that_sync() -> None:
@@ -119,7 +119,7 @@ def test_a_cluster_is_of_embedded_servers_that_sync() -> None:
 def test_it_may_keep_the_inbox_of_nodes_with_another_bus() -> None:
     elsewhere = structs.replace(configured(), bus=BusConfig("redis://somewhere"), inbox=InboxConfig("embedded"))
     assert member(elsewhere).size == 3
-    assert replicas_of(elsewhere) == 3
+    assert inbox_copies(elsewhere) == 3
     assert not any("keeps reliable messages for itself" in doubt for doubt in doubts(elsewhere))
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pushgate.errors import StartError
-from pushgate.node import nats_program
-from pushgate.node.nats_program import find_nats_server
+from pushgate.node.embedded import program as module
+from pushgate.node.embedded.program import find_nats_server
 
 
 def test_the_wheels_program_is_found_though_its_directory_is_not_on_the_path(
@@ -35,7 +35,7 @@ def test_a_configured_one_that_is_no_program_is_a_start_error(configured: str) -
 def test_without_the_wheel_it_is_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "nats-server"
     shutil.copy("/bin/true", program)
-    monkeypatch.setattr(nats_program, "_from_wheel", lambda: None)
+    monkeypatch.setattr(module, "_from_wheel", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_nats_server("") == str(program)
     program.unlink()

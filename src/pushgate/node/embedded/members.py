@@ -11,8 +11,8 @@ from pushgate.errors import InboxUnavailable, StartError
 from pushgate.inbox.nats_stream import call_api
 from pushgate.nats.connection import Connection
 from pushgate.nats.link import NatsLink
-from pushgate.node.nats_config import DOCTOR
-from pushgate.node.nats_server import known_url
+from pushgate.node.embedded.config import DOCTOR
+from pushgate.node.embedded.server import known_url
 
 PATIENCE = 3.0
 """Seconds that the server of this machine is given."""
