@@ -68,6 +68,7 @@ def test_a_stuck_worker_is_told_to_speak_and_then_killed(node: Node) -> None:
     assert logs == [
         {
             "part": "supervisor",
+            "lifecycle": True,
             "log_level": "error",
             "event": "a worker is stuck",
             "worker": 1,

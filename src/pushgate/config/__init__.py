@@ -17,6 +17,7 @@ from pushgate.config.settings import (
     LogConfig,
     ManagementConfig,
     NodeConfig,
+    TracingConfig,
 )
 from pushgate.config.tenant import TenantConfig, TokenKeyConfig
 
@@ -33,6 +34,7 @@ __all__ = [
     "NodeConfig",
     "TenantConfig",
     "TokenKeyConfig",
+    "TracingConfig",
     "load",
     "load_with_origins",
     "shown_url",

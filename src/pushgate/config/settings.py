@@ -3,6 +3,7 @@
 Secrets are shown nowhere; see `hiding`.
 """
 
+import re
 import socket
 from typing import Annotated, Any, Literal
 
@@ -220,6 +221,28 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
     style: Literal["auto", "console", "json"] = "auto"
 
 
+class TracingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[tracing]`: pushes as traces of OpenTelemetry, with the extra `pushgate[otel]`. Off unless something says where
+    they go.
+
+    `endpoint` is where spans are posted, by OTLP over HTTP, as in `http://localhost:4318/v1/traces`. When it is empty
+    OpenTelemetry's own variables say it: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, or OTEL_EXPORTER_OTLP_ENDPOINT. `sample`
+    is the share, 0 to 1, of the calls without a `traceparent` that begin a trace; a call that has one is traced if its
+    caller is. Not set, it is what OTEL_TRACES_SAMPLER says, by default all of them. The other variables hold too:
+    headers, certificates, service name, attributes, the queue (docs/operations.md).
+    """
+
+    endpoint: str = ""
+    sample: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the fields as they may be shown: without user and password of the URL, nor its query."""
+        return show_fields(self, endpoint=re.sub(r"\?.*", f"?{HIDDEN}", shown_url(self.endpoint)))
+
+    def __repr__(self) -> str:
+        return show_struct(self)
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration of a node."""
 
@@ -231,4 +254,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     inbox: InboxConfig = field(default_factory=InboxConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
     tenants: dict[Annotated[str, Meta(pattern=NAME)], TenantConfig] = field(default_factory=dict)

@@ -155,6 +155,13 @@ INBOX_RETRIES = _node.counter(
     "inbox_append_retries_total", "Times that entries went to the inbox once more, unanswered before"
 )
 INBOX_GAPS = _node.counter("inbox_follow_restarts_total", "Times that following a tenant's logs began anew")
+SPANS = _node.counters(
+    "trace_spans_total",
+    "Spans of traces: recorded, and of these taken by the collector (exported) or not (failed); the others are on "
+    "their way, or were left out of a full queue",
+    "result",
+    ["recorded", "exported", "failed"],
+)
 INBOX_APPEND_TIME = _node.histogram("inbox_append_seconds", "From the call of an append to its answer", _TIMES)
 INBOX_READ_TIME = _node.histogram("inbox_read_seconds", "From the call of a read to its answer", _TIMES)
 INBOX_CURSOR_TIME = _node.histogram(

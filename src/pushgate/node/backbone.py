@@ -9,6 +9,7 @@ from pushgate.bus.base import Produced
 from pushgate.config import TenantConfig
 from pushgate.delivery.answers import Answers
 from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.following import Following
 from pushgate.delivery.questions import Questions
 from pushgate.delivery.router import Router
 from pushgate.inbox.base import NO_PLACES, Inbox
@@ -22,6 +23,7 @@ from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.replacing import Replacing
 from pushgate.sockets.poller import Poller
+from pushgate.tracing import Tracer
 
 WhyNotReady = Callable[[], list[str]]
 
@@ -38,6 +40,7 @@ class Backbone:
         loop: asyncio.AbstractEventLoop,
         greet: Callable[[int, Arrival], None],
         why_not_ready: WhyNotReady,
+        tracer: Tracer | None,
     ) -> None:
         config, row = plan.config, plan.row
         self._plan = plan
@@ -46,7 +49,7 @@ class Backbone:
         self._reconnects = 0  # of the bus, in the row already
         has_inbox, directed = plan.servers.inbox != NONE, config.bus.routing == DIRECTORY
         self.bus = create_bus(plan.servers.bus, config.bus.prefix, plan.home if directed else None)
-        self._answers = Answers(sessions, plan.rows, plan.tenants.numbers, why_not_ready, has_inbox)
+        self._answers = Answers(sessions, plan.rows, plan.tenants.numbers, why_not_ready, has_inbox, plan.journal.read)
         self.questions = Questions(
             plan.node,
             plan.index,
@@ -61,8 +64,14 @@ class Backbone:
         self._delivery = ReliableDelivery(plan, poller, sessions, self._admit_user, loop) if has_inbox else None
         reliable = self._delivery.reliable if self._delivery is not None else None
         unread = self._delivery.unread if self._delivery is not None else None
-        self.fanout = FanOut(sessions, row, loop.call_soon, loop.call_later, reliable)
-        self.router = Router(sessions, self.fanout, row, self.questions.hear, reliable, unread)
+        following = None
+        if tracer is not None or config.log.level == "debug":
+            progress = reliable.progress if reliable is not None else None
+            following = Following(sessions, config.node.full_name, tracer, progress)
+        if reliable is not None:
+            reliable.following = following
+        self.fanout = FanOut(sessions, row, loop.call_soon, loop.call_later, reliable, following)
+        self.router = Router(sessions, self.fanout, row, self.questions.hear, reliable, unread, following)
         self._feed = create_feed(plan.servers.bus, config.bus.prefix)
 
     @property

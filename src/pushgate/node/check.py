@@ -19,6 +19,7 @@ from pushgate.routing import create_registry
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants
+from pushgate.tracing import check_tracing
 
 
 class Checked(NamedTuple):
@@ -58,7 +59,7 @@ def check_config(config: Config) -> Checked:
     nats_server = find_nats_server(config.bus.nats_server) if EMBEDDED in servers else ""
     member = member_of(config)
     certificates = read_certificates(config)
-    warnings = certificates.doubts(time.time()) + doubts(config)
+    warnings = certificates.doubts(time.time()) + doubts(config) + check_tracing(config.tracing)
     if SHARDS % workers:
         warnings.append(f"some of the {workers} workers own a shard more than others, {SHARDS} in all")
     if config.management.demo:

@@ -27,7 +27,7 @@ _PACKET = 4096
 State = Literal["draining", "drained", "ended early"]
 UpgradeState = Literal["under way", "done", "failed"]
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class StartDrain(Struct, frozen=True, tag="drain", tag_field="do"):

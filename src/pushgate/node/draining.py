@@ -28,7 +28,7 @@ MARGIN = 1.0
 TELL = 1.0
 """Seconds between two words to those who wait for the end."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 def drain_time(config: Config) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from litestar import Litestar
 
 from pushgate.config import Config
+from pushgate.journal import Journal
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of
 from pushgate.metrics.rows import Row, Rows
@@ -30,6 +31,7 @@ class WorkerPlan:
     servers: Servers
     lineage: str
     rows: Rows
+    journal: Journal
     app: Litestar
     tenants: Tenants
     terms: Terms

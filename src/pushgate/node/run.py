@@ -9,10 +9,11 @@ from pathlib import Path
 from litestar.types import ControllerRouterHandler
 from msgspec import structs
 
-from pushgate import log
+from pushgate import __version__, log
 from pushgate.api.demo import demo_routes
 from pushgate.config import Config, TenantConfig, TokenKeyConfig
 from pushgate.errors import PushgateError
+from pushgate.journal import Journal
 from pushgate.node.banner import print_banner
 from pushgate.node.check import demo_tenant
 from pushgate.node.data_dir import DataDir
@@ -20,6 +21,8 @@ from pushgate.node.handover.heritage import Estate
 from pushgate.node.handover.succession import Succession
 from pushgate.node.supervisor import Supervisor
 from pushgate.tenants.registry import hash_api_key, new_api_key
+
+_log = log.get_logger("supervisor", lifecycle=True)
 
 Complete = Callable[[Config], Config]
 """Gives a configuration the keys that the node made itself."""
@@ -43,11 +46,13 @@ def run(read: Callable[[], Config], zero_config: bool) -> int:
 
 def _run(read: Callable[[], Config], zero_config: bool, succession: Succession | None) -> int:
     config = read()
-    log.set_up(config.log.level, config.log.style)
+    estate = succession.ask() if succession is not None else None
+    journal = Journal(succession.journal if succession is not None else -1)
+    log.set_up(config.log.level, config.log.style, journal)
+    _log.info("starting", version=__version__, pid=os.getpid())
     faulthandler.enable()  # whoever crashes or is aborted says where it was
     _raise_file_limit()
     path = Path(config.node.data_dir)
-    estate = succession.ask() if succession is not None else None
     data_dir = DataDir.open(path) if succession is None else DataDir.inherit(path, succession.lock)
     try:
         api_key, complete = _generated_key(config, data_dir) if zero_config else _demo_key(config, estate)
@@ -64,6 +69,7 @@ def _run(read: Callable[[], Config], zero_config: bool, succession: Succession |
             complete(config),
             lambda: complete(read()),
             data_dir,
+            journal,
             extra_routes,
             announce,
             succession,
@@ -72,7 +78,7 @@ def _run(read: Callable[[], Config], zero_config: bool, succession: Succession |
     except PushgateError:
         raise
     except Exception:
-        log.get_logger("supervisor").exception("the node failed")
+        _log.exception("the node failed")
         return 1
     finally:
         data_dir.close()
@@ -81,9 +87,7 @@ def _run(read: Callable[[], Config], zero_config: bool, succession: Succession |
 def _generated_key(config: Config, data_dir: DataDir) -> tuple[str, Complete]:
     """Return the API key in the data directory; the tenant `default` is given it."""
     if config.cluster.nodes:
-        log.get_logger("supervisor").warning(
-            "without a configuration file each node of the cluster has keys of its own", keys="keys.json"
-        )
+        _log.warning("without a configuration file each node of the cluster has keys of its own", keys="keys.json")
     keys = data_dir.generated_keys()
     tenant = TenantConfig([hash_api_key(keys.api_key)], [TokenKeyConfig("HS256", secret=keys.token_secret)])
     return keys.api_key, lambda config: structs.replace(config, tenants={"default": tenant})

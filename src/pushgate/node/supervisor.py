@@ -16,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from pushgate.api.app import build_app
 from pushgate.config import Config
+from pushgate.journal import Journal
 from pushgate.log import get_logger
 from pushgate.messages.questions import Node
 from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
@@ -52,7 +53,7 @@ STOP_MARGIN = 3.0
 Announce = Callable[[tuple[str, int], tuple[str, int]], None]
 """Is told the addresses of the client port and the management port, once, when every worker is ready."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Supervisor:
@@ -63,6 +64,7 @@ class Supervisor:
         config: Config,
         reread: Callable[[], Config],
         data_dir: DataDir,
+        journal: Journal,
         extra_routes: Callable[[int], Sequence[ControllerRouterHandler]],
         announce: Announce,
         succession: Succession | None = None,
@@ -85,7 +87,7 @@ class Supervisor:
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
         self._succession = succession
-        self._holdings = Holdings(config, data_dir, checked.workers, self._tenants, succession, demo_key)
+        self._holdings = Holdings(config, data_dir, journal, checked.workers, self._tenants, succession, demo_key)
         self._rows = self._holdings.rows
         self._row = self._rows.row(checked.workers)
         self._app = build_app(extra_routes(self._holdings.clients.getsockname()[1]))
@@ -250,6 +252,7 @@ class Supervisor:
             servers=self._servers.at(self._nats.url) if self._nats is not None else self._servers,
             lineage=self._nats.lineage if self._nats is not None and self._servers.inbox == EMBEDDED else "",
             rows=self._rows,
+            journal=self._holdings.journal,
             app=self._app,
             tenants=self._tenants,
             terms=self._terms,

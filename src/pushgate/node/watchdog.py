@@ -19,7 +19,7 @@ LOOK = 1.0
 LAST_WORDS = 2
 """Looks that a stuck worker is given to write its stack, between SIGABRT and SIGKILL."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Watched(Protocol):

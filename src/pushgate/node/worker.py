@@ -40,6 +40,7 @@ from pushgate.sessions.spread import Spread
 from pushgate.sessions.streams import Streams
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
+from pushgate.tracing import create_tracer
 
 BUS_PATIENCE = 5.0
 """Seconds that clients wait at the door for the bus when a worker starts."""
@@ -49,6 +50,8 @@ WALK_SLICE = 256
 """Descriptors looked at in one turn of the loop when all sessions are gone through."""
 LEAVE_PATIENCE = 60.0
 """Seconds that callers have to take leave of a worker that has handed over its sessions."""
+LAST_SPANS = 2.0
+"""Seconds that a stopping worker has to send the last spans of traces."""
 
 
 class Worker:
@@ -59,7 +62,7 @@ class Worker:
         self._plan = plan
         self._control = control
         self._loop = loop
-        self._log = get_logger("worker")
+        self._log = get_logger("worker", lifecycle=True)
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sent_away = False
@@ -78,7 +81,11 @@ class Worker:
         self._sessions.handler = self._inbound
         self._sessions.streams = Streams(self._poller, self._sessions, plan.terms, row)
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
-        self._backbone = backbone = Backbone(plan, self._poller, self._sessions, loop, self._greet, self._why_not_ready)
+        facts = {"service.instance.id": f"{plan.node.name}/{plan.index}", "pushgate.node": plan.node.name}
+        self._tracer = create_tracer(config.tracing, facts | {"pushgate.worker": str(plan.index)}, row)
+        self._backbone = backbone = Backbone(
+            plan, self._poller, self._sessions, loop, self._greet, self._why_not_ready, self._tracer
+        )
         acknowledging = Acknowledging(backbone.questions, self._poller, row)
         self._entrance = Entrance(plan, self._poller, loop, self.admit, acknowledging.take)
         context = ApiContext(
@@ -91,6 +98,7 @@ class Worker:
             row,
             self._why_not_ready,
             backbone.addressing,
+            self._tracer,
         )
         self._api = ApiServer(plan.app, context, loop, plan.tls.management)
         counts = plan.index == 0  # every worker takes every produced push
@@ -156,6 +164,8 @@ class Worker:
             self._log.info("some clients did not take their last bytes", clients=self._poller.leaving)
         await answering
         await self._backbone.stop(grace)
+        if self._tracer is not None:
+            await self._tracer.stop(LAST_SPANS)
 
     def _drain(self, until: float) -> None:
         """Let nobody in any more, and have all clients gone at this moment (monotonic seconds)."""
@@ -289,6 +299,6 @@ def run_worker(plan: WorkerPlan, control: socket.socket) -> int:
     try:
         loop.run_until_complete(Worker(plan, control, loop).run())
     except PushgateError as error:
-        get_logger("worker").error("the worker cannot go on", reason=str(error))
+        get_logger("worker", lifecycle=True).error("the worker cannot go on", reason=str(error))
         return 1
     return 0

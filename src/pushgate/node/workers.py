@@ -14,7 +14,7 @@ from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Settings
 from pushgate.sockets.addresses import AddressCounts
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Leader(Protocol):

@@ -33,7 +33,7 @@ AGAIN = 0.3
 IN_USE = 3
 """The exit status of a mover that has to leave streams out."""
 
-_log = log.get_logger("inbox")
+_log = log.get_logger("inbox", lifecycle=True)
 
 
 class Mover:

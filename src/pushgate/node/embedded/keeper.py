@@ -34,7 +34,7 @@ GRACE = 5.0
 REASONS = 3
 """Reasons for refusals that are told while the servers of the cluster stay the same: some hold a number each time."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class NatsKeeper:

@@ -48,7 +48,7 @@ from pushgate.node.embedded.state import NatsState, Sync, check_place, lineage_a
 ADOPT_PATIENCE = 3.0
 """Seconds for a server that was left behind to answer, or to end."""
 
-log = get_logger("node")
+log = get_logger("node", lifecycle=True)
 
 
 class NatsServer:

@@ -24,7 +24,7 @@ from pushgate.delivery.router import Router
 from pushgate.errors import BusUnavailable
 from pushgate.inbox import FollowedTo, Inbox
 from pushgate.log import get_logger
-from pushgate.messages.questions import Count, Question, Reach
+from pushgate.messages.questions import OfNodes, Question, Reach
 from pushgate.messages.shard import shard_of
 from pushgate.node.handover.passing import (
     NOTES_BYTES,
@@ -50,7 +50,7 @@ LOOK = 0.02
 SETTLE = 0.1
 """Seconds in which new subscriptions are known to every server of a bus."""
 
-_log = get_logger("worker")
+_log = get_logger("worker", lifecycle=True)
 _encode = msgpack.Encoder().encode
 
 
@@ -144,8 +144,8 @@ class Giving:
 
     def knows(self, question: Question) -> bool:
         """Whether all sessions are here that a question is about, or none were ever."""
-        if isinstance(question, Count):
-            return True  # the rows of both generations are added up
+        if isinstance(question, OfNodes):
+            return True  # the rows of both generations are added up, and the journal is one
         if isinstance(question, Reach):
             return not self._gone
         return shard_of(question.tenant, question.uid) not in self._gone

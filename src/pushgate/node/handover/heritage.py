@@ -3,7 +3,7 @@
     the old one                         the new one, its child
                                         reads and checks its configuration
                            <- Ask
-    Estate (sockets, lock, rows) ->
+    Estate (sockets, lock, rows, journal) ->
     its workers begin to note
     Noted ->                            forks its workers; they subscribe, and hold back what comes
                            <- Ready (a channel to each of them)
@@ -50,9 +50,10 @@ class Ask(Struct, tag="ask", frozen=True):
 class Estate(Struct, tag="estate", frozen=True):
     """What there is to take over.
 
-    With it come descriptors: the lock of the data directory, the listening sockets of both ports, the rows. `ports` are
-    the hosts and ports that the sockets were configured by, `fixed` the settings by name that have to be the same,
-    `rows` is a description (`metrics.generations`), `home` the number that the node is addressed by; 0: it has none.
+    With it come descriptors: the lock of the data directory, the listening sockets of both ports, the rows and the
+    journal. `ports` are the hosts and ports that the sockets were configured by, `fixed` the settings by name that have
+    to be the same, `rows` is a description (`metrics.generations`), `home` the number that the node is addressed by; 0:
+    it has none.
     """
 
     workers: int

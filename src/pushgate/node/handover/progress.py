@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pushgate.log import get_logger
 from pushgate.node.commands import UpgradeProgress
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Report:

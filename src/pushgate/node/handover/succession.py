@@ -23,7 +23,7 @@ ESTATE_TIMEOUT = 10.0
 REST = 1.0
 """Seconds after the old supervisor's end after which none of its workers is left either."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Succession:
@@ -71,10 +71,10 @@ class Succession:
         message, files = heard
         if isinstance(message, GiveUp):
             raise StartError(f"the supervisor to take over from gave up: {message.reason}")
-        if not isinstance(message, Estate) or len(files) != 4:
+        if not isinstance(message, Estate) or len(files) != 5:
             raise StartError("the supervisor to take over from says something else")
         self._estate = message
-        self.lock, clients, management, self._rows = files
+        self.lock, clients, management, self._rows, self.journal = files
         self._listeners = [socket.socket(fileno=file) for file in (clients, management)]
         return message
 

@@ -18,7 +18,7 @@ from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
 from pushgate.sockets.poller import Poller
 
-_log = get_logger("worker")
+_log = get_logger("worker", lifecycle=True)
 
 
 class Tenure:
@@ -46,7 +46,7 @@ class Tenure:
         if plan.predecessor is not None:
             backbone.questions.be_silent()
             router, old = backbone.router, plan.predecessor
-            holding = Holding(sessions, router.deliver, backbone.fanout.start, plan.shards, old.workers, plan.row)
+            holding = Holding(sessions, router.deliver_held, backbone.fanout.start, plan.shards, old.workers, plan.row)
             self._taking = Taking(old, poller, sessions, router, holding, receiver, loop.call_later)
 
     @property

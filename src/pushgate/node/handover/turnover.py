@@ -17,7 +17,7 @@ from pushgate.node.servers import Servers
 from pushgate.node.systemd import Systemd
 from pushgate.node.workers import NOBODY, Workers
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Turnover:

@@ -44,7 +44,7 @@ RETRY = 0.005
 """Seconds until descriptors are passed that could not be just now."""
 
 _WAIT = frozenset({errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS})
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class _Step(IntEnum):

@@ -108,11 +108,11 @@ class Tabs:
         return page
 
     async def visit(self, page: Page, query: str = "") -> None:
-        """Open the demo page in a tab."""
+        """Open the page in a tab."""
         await page.goto(self._page_url + query)
 
     async def open(self, user: str = "alice") -> Page:
-        """Return a new tab with the demo page of a user, connected."""
+        """Return a new tab with the page of a user, connected, where the page connects."""
         page = await self.blank()
         await self.visit(page, f"?user={user}")
         await page.locator("#state[data-state=connected]").wait_for()
