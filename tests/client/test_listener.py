@@ -1,6 +1,5 @@
 """A Listener against a server that closes as told: when it connects again, when it stops, and what it yields."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -10,6 +9,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from pushgate.client import listener as module
+from pushgate.client.backoff import Backoff
 from pushgate.client.errors import ListenStopped, Unreachable
 from pushgate.client.listener import Listener
 
@@ -51,16 +51,18 @@ def port_of(server: Server) -> int:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The upper bounds of the waits; none of them is waited."""
-    bounds: list[float] = []
+    """The waits, the longest that there can be; none of them is waited."""
+    noted: list[float] = []
 
-    def uniform(low: float, high: float) -> float:
-        assert low == 0
-        bounds.append(high)
-        return 0.0
+    class Noted(Backoff):
+        def next(self, after: float | None = None) -> float:
+            with monkeypatch.context() as patched:
+                patched.setattr("random.random", lambda: 1.0)
+                noted.append(super().next(after))
+            return 0.0
 
-    monkeypatch.setattr("random.uniform", uniform)
-    return bounds
+    monkeypatch.setattr(module, "Backoff", Noted)
+    return noted
 
 
 async def read_all(listener: Listener) -> list[str]:
@@ -76,7 +78,7 @@ async def read_all(listener: Listener) -> list[str]:
 
 async def test_it_connects_again_until_told_not_to(waits: list[float]) -> None:
     script = Script(
-        (4000, [WELCOME, message("a"), '{"type":"from the future"}', message("b")]),
+        (1001, [WELCOME, message("a"), '{"type":"from the future"}', message("b")]),
         (0, [WELCOME, message("c")]),
         (1011, [WELCOME]),
         (4503, [WELCOME, message("d")]),
@@ -85,7 +87,7 @@ async def test_it_connects_again_until_told_not_to(waits: list[float]) -> None:
     async with serving(script) as url:
         listener = Listener(url, lambda: "the token", device="phone", notice=words.append)
         assert await read_all(listener) == ["a", "b", "c", "d", "4503"]
-    assert waits == [0.5, 1.0, 2.0]
+    assert waits == [2.0, 2.0, 2.0]
     request = script.seen[0].request
     assert request
     assert request.path == "/ws?device=phone", "without an inbox there is no cursor"
@@ -93,7 +95,7 @@ async def test_it_connects_again_until_told_not_to(waits: list[float]) -> None:
     assert script.seen[0].subprotocol == "pushgate.v1.json"
     assert listener.welcome
     assert listener.welcome.user == "alice"
-    assert words[:2] == ["connected as alice, session s", "closed with 4000 why; connecting again in 0.0 s"]
+    assert words[:2] == ["connected as alice, session s", "closed with 1001 why; connecting again in 0.0 s"]
 
 
 async def test_an_expired_token_is_replaced(waits: list[float]) -> None:
@@ -123,59 +125,48 @@ async def test_final_codes(code: int, waits: list[float]) -> None:
     assert waits == []
 
 
-async def test_it_waits_as_long_as_the_gateway_asks(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
+async def test_what_the_gateway_tells_spreads_its_tries(waits: list[float]) -> None:
+    far, near = (f'{WELCOME[:-1]},"spread":{spread}}}' for spread in (7.5, 0.5))
+    script = Script((0, [far]), (0, [near]), (4503, []))
+    async with serving(script) as url:
+        assert await read_all(Listener(url, lambda: "t")) == ["4503"]
+    assert waits == [7.5, 7.5]
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
 
+async def test_it_waits_as_long_as_the_gateway_asks(waits: list[float]) -> None:
     script = Script((4000, [WELCOME, '{"type":"reconnect","after":7.5}']), (4503, []))
     async with serving(script) as url:
-        monkeypatch.setattr(module, "asyncio", FakeAsyncio(sleep))
         assert await read_all(Listener(url, lambda: "t")) == ["4503"]
-    assert slept == [7.5]
+    assert waits == [7.5]
 
 
 @pytest.mark.parametrize(
     ("header", "least", "most"),
-    [("7", 7, 8), ("999999", 300, 301), ("Wed, 21 Oct 2026 07:28:00 GMT", 0, 0), ("", 0, 0), ("-3", 0, 0), ("²", 0, 0)],
+    [("7", 7, 8), ("999999", 300, 301)],
 )
 def test_retry_after_is_obeyed_and_spread_within_its_second(header: str, least: float, most: float) -> None:
     waits = [module._read_retry_after(header) for _ in range(50)]
-    assert all(least <= wait <= most for wait in waits)
-    assert len(set(waits)) > 20 or most == 0
+    assert all(wait is not None and least <= wait <= most for wait in waits)
+    assert len(set(waits)) > 20
 
 
-async def test_a_refusal_is_waited_out_as_long_as_it_says(waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
+@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "", "-3", "²"])
+def test_a_retry_after_without_seconds_says_nothing(header: str) -> None:
+    assert module._read_retry_after(header) is None
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
 
+async def test_a_refusal_is_waited_out_as_long_as_it_says(waits: list[float]) -> None:
     def refuse(connection: ServerConnection, request: Request) -> Response | None:
-        if slept:
+        if waits:
             return None
         response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "later\n")
         response.headers["Retry-After"] = "4"
         return response
 
     async with serve(Script((4503, [])), "127.0.0.1", 0, process_request=refuse) as server:
-        monkeypatch.setattr(module, "asyncio", FakeAsyncio(sleep))
         assert await read_all(Listener(f"ws://127.0.0.1:{port_of(server)}/ws", lambda: "t")) == ["4503"]
-    (wait,) = slept
+    (wait,) = waits
     assert 4 <= wait < 5
-
-
-class FakeAsyncio:
-    """asyncio with another sleep, for one module alone."""
-
-    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._sleep = sleep
-        self.get_running_loop = asyncio.get_running_loop
-        self.ensure_future = asyncio.ensure_future
-
-    async def sleep(self, seconds: float) -> None:
-        await (self._sleep(seconds) if seconds else asyncio.sleep(0))
 
 
 async def test_refused_handshakes(waits: list[float]) -> None:
@@ -207,6 +198,4 @@ async def test_an_unreachable_gateway_is_waited_for(waits: list[float]) -> None:
     with pytest.raises(LookupError):
         async for _ in Listener("ws://127.0.0.1:1/ws", token):
             pass
-    assert waits[:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
-    assert waits[-1] == 30.0
     assert len(waits) == 11

@@ -83,7 +83,7 @@ async def test_a_client_of_another_make(gateway: Gateway) -> None:
                 gateway.push("alice", data=LONG)
                 assert msgpack.decode(await client.recv())["data"] == LONG  # type: ignore[arg-type]
                 await client.send(msgpack.encode({"type": "ping", "more": LONG}))
-                assert msgpack.decode(await client.recv()) == {"type": "pong"}  # type: ignore[arg-type]
+                assert msgpack.decode(await client.recv()) == {"type": "pong", "spread": 0.5}  # type: ignore[arg-type]
 
 
 def test_a_format_is_made_once_and_only_when_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

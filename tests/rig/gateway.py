@@ -32,6 +32,7 @@ from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.lobby import Lobby
 from pushgate.sessions.manager import SessionManager
+from pushgate.sessions.spread import Spread
 from pushgate.sessions.streams import Streams
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.addresses import AddressCounts
@@ -85,7 +86,8 @@ class Gateway:
         self.row = self.rows.row(0)
         self.tenants = tenants = Tenants(make_tenants())
         self.poller = Poller(self.loop, self.config.write_bound, self.row)
-        self.sessions = SessionManager(self.poller, tenants, self.config, addresses, self.rows, self.row)
+        self.spread = Spread(terms, self.rows)
+        self.sessions = SessionManager(self.poller, tenants, self.config, addresses, self.rows, self.row, self.spread)
         self.inbound = Inbound(self.poller, self.sessions, tenants, terms, self.config, self.row)
         self.sessions.handler = self.inbound
         self.sessions.streams = Streams(self.poller, self.sessions, terms, self.row)

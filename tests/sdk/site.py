@@ -2,10 +2,11 @@
 
 import os
 import threading
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -59,8 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
         if address.path == "/pushgate.js":
             self._answer(SCRIPT.read_text(), "text/javascript")
         elif address.path == "/token":
-            query = parse_qs(address.query)
-            self._answer(self._node.token(query["user"][0]), "text/plain")
+            user, *claims = parse_qsl(address.query)
+            moments = {name: int(time.time()) + int(seconds) for name, seconds in claims}
+            self._answer(self._node.token(user[1], **moments), "text/plain")
         else:
             self._answer(PAGE, "text/html")
 

@@ -1,6 +1,7 @@
 """The short form of `make sdk-faults`, and that it sees what is wrong."""
 
-from tests.sdk.faults import Verdict, run
+from tests.sdk.faults import run
+from tests.sdk.pusher import Verdict
 
 
 async def test_pages_lose_nothing_and_get_nothing_twice() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pushgate.client.backoff import Backoff
 from pushgate.config import ClientsConfig, LimitsConfig
 from pushgate.errors import UpgradeRefused
 from pushgate.metrics.rows import Rows
@@ -40,19 +41,20 @@ def storm(turn: Clock, clients: int, addresses: int, limits: LimitsConfig, obedi
     """
     dice = random.Random(1)
     nodes = [Node(limits), Node(limits)]
-    waiting = [(1000.3 + dice.uniform(0, 0.5), number, 1) for number in range(clients)]
+    random.seed(1)
+    backoffs = [Backoff() for _ in range(clients)]
+    waiting = [(1000.3 + backoff.next(), number) for number, backoff in enumerate(backoffs)]
     heapq.heapify(waiting)
     knocks: Counter[int] = Counter()
     moment = 0.0
     while waiting:
-        moment, number, failures = heapq.heappop(waiting)
+        moment, number = heapq.heappop(waiting)
         turn(moment)
         knocks[number] += 1
         after = dice.choice(nodes).knock(dice, (number % addresses).to_bytes(16, "big")[::-1])
         if after:
-            least = after + dice.random() if obedient else 0.0
-            wait = least + dice.uniform(0, min(30.0, 0.5 * 2**failures))
-            heapq.heappush(waiting, (moment + wait, number, failures + 1))
+            wait = after + dice.random() if obedient else backoffs[number].next()
+            heapq.heappush(waiting, (moment + wait, number))
     return moment - 1000.3, max(knocks.values())
 
 

@@ -28,9 +28,10 @@ async def test_a_msgpack_connection(gateway: Gateway) -> None:
         "tenant": "default",
         "ping": 25.0,
         "limits": {"message": 65536},
+        "spread": 0.5,
     }
     client.send({"type": "ping"})
-    assert await client.receive() == {"type": "pong"}
+    assert await client.receive() == {"type": "pong", "spread": 0.5}
     client.send({"type": "refresh", "token": make_token("bob")})
     assert (await client.receive())["code"] == "token_refused"
     client.send_frame(PING, b"x")
@@ -68,7 +69,7 @@ async def test_connect_as_a_first_msgpack_message(gateway: Gateway) -> None:
     )
     welcome = await client.receive()
     assert (welcome["user"], welcome["device"]) == ("alice", "phone-1")
-    assert await client.receive() == {"type": "pong"}
+    assert await client.receive() == {"type": "pong", "spread": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ async def test_compressed_messages_of_a_client(gateway: Gateway, protocol: str) 
     assert ANSWER in client.head
     for compress in (True, False, True):
         client.send({"type": "ping", "padding": "x" * 1000}, compress=compress)
-        assert await client.receive() == {"type": "pong"}
+        assert await client.receive() == {"type": "pong", "spread": 0.5}
     (session,) = gateway.sessions.find("default", "alice")
     assert session.reader is None, "nothing of zlib is kept"
     client.send({"type": "x" * 2000}, compress=True)

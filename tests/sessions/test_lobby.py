@@ -17,6 +17,7 @@ async def test_token_in_the_query(gateway: Gateway) -> None:
         "tenant": "default",
         "ping": 25.0,
         "limits": {"message": 65536},
+        "spread": 0.5,
     }
     assert len(client.welcome["session"]) == 16
 
@@ -43,7 +44,7 @@ async def test_token_in_a_connect_message(gateway: Gateway) -> None:
 async def test_what_is_sent_right_behind_the_request_is_not_lost(gateway: Gateway) -> None:
     client = await gateway.join("alice", behind=mask_frame(PING, b"early") + mask_frame(TEXT, b'{"type":"ping"}'))
     assert await client.receive_frame() == (PONG, b"early")
-    assert await client.receive() == {"type": "pong"}
+    assert await client.receive() == {"type": "pong", "spread": 0.5}
 
 
 async def test_what_is_sent_right_behind_connect_is_not_lost(gateway: Gateway) -> None:
@@ -60,7 +61,7 @@ async def test_what_is_sent_right_behind_connect_is_not_lost(gateway: Gateway) -
     assert await client.receive_frame() == (PONG, b"1")
     assert await client.receive_frame() == (PONG, b"2")
     assert (await client.receive())["type"] == "welcome"
-    assert await client.receive() == {"type": "pong"}
+    assert await client.receive() == {"type": "pong", "spread": 0.5}
     client.writer.write(mask_frame(PING, b"3")[4:])
     assert await client.receive_frame() == (PONG, b"3")
 

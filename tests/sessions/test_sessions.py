@@ -71,7 +71,7 @@ async def test_heartbeats_of_the_client(gateway: Gateway) -> None:
     client.send_frame(PING, b"12345")
     assert await client.receive_frame() == (PONG, b"12345")
     client.send({"type": "ping"})
-    assert await client.receive() == {"type": "pong"}
+    assert await client.receive() == {"type": "pong", "spread": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_frames_split_and_joined(gateway: Gateway) -> None:
         await asyncio.sleep(0)
     assert await client.receive_frame() == (PONG, b"a")
     assert await client.receive_frame() == (PONG, b"b")
-    assert await client.receive() == {"type": "pong"}
+    assert await client.receive() == {"type": "pong", "spread": 0.5}
     (session,) = gateway.sessions.find("default", "alice")
     assert session.reader is None, "nothing half read, nothing kept"
 

@@ -276,7 +276,7 @@ async def test_a_client_over_tls_is_a_client_like_any_other(
     gateway.push("alice", data="x" * 300_000)
     assert (await client.receive())["data"] == "x" * 300_000
     client.send({"type": "ping", "padding": "y" * 60_000})
-    assert await client.receive() == {"type": "pong"}
+    assert await client.receive() == {"type": "pong", "spread": 0.5}
     (session,) = gateway.sessions.find("default", "alice")
     assert gateway.sessions.describe(session).address == "127.0.0.1"
     client.send_frame(8, b"\x03\xe8")

@@ -28,8 +28,8 @@ export class Acks {
   handled(offset: number): void {
     this.#handled = offset;
     const wait = this.#last + PAUSE - Date.now();
-    if (wait <= 0) this.#tell();
-    else this.#timer ??= setTimeout(() => this.#tell(), wait);
+    if (wait <= 0) this.tell();
+    else this.#timer ??= setTimeout(() => this.tell(), wait);
   }
 
   stop(): void {
@@ -37,7 +37,8 @@ export class Acks {
     this.#timer = undefined;
   }
 
-  #tell(): void {
+  /** Acknowledge now. */
+  tell(): void {
     this.stop();
     // What was sent on another connection alone the gateway does not take an acknowledgement of.
     const offset = Math.min(this.#handled, this.#heard);

@@ -4,10 +4,9 @@ import { Backoff } from "./backoff";
 import { TOKEN_EXPIRED, comesBack } from "./closes";
 import { Heartbeat } from "./heartbeat";
 import { Route } from "./route";
-import { openSocket } from "./socket";
 import { openEvents } from "./sse";
 import { Tokens, type Claims, readClaims } from "./tokens";
-import type { Codec, Ending, FromClient, FromServer, Link, State, Welcome } from "./types";
+import type { Ending, FromClient, FromServer, Link, Open, State, Welcome } from "./types";
 
 const STEADY = 10_000; // ms that a link has to live for the waits to begin anew
 const WELCOME = 15_000; // ms until the gateway has to say welcome
@@ -15,7 +14,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 
 export interface Ask {
   url: URL;
-  codec: Codec;
+  open: Open;
   tokens: Tokens;
   /** Called with each token before it is used; resolves to what to ask for in the query, or to why not to connect. */
   prepare(claims: Claims): Promise<Record<string, string> | Ending>;
@@ -32,7 +31,7 @@ export class Connection {
   #route = new Route();
   #link: Link | undefined;
   #heartbeat: Heartbeat | undefined;
-  #after = 0; // ms that the gateway asked for by `reconnect`
+  #after: number | undefined; // seconds that the gateway asked for
   #closed = false;
   #end: (ending: Ending) => void = () => {}; // ends the link that is there
   #hurry: (() => void) | undefined; // ends the wait
@@ -46,16 +45,16 @@ export class Connection {
       const { code, reason } = await this.#connect();
       if (this.#closed) return;
       if (!comesBack(code)) return this.#ask.onState({ name: "closed", code, reason });
-      const wait = this.#after + this.#backoff.next();
+      const wait = this.#backoff.next(this.#after);
       const until = Date.now() + wait;
       this.#ask.onState({ name: "waiting", until, code, reason });
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, wait);
         // What the gateway asked for is waited for.
-        if (!this.#after) this.#hurry = () => (clearTimeout(timer), resolve());
+        if (this.#after === undefined) this.#hurry = () => (clearTimeout(timer), resolve());
       });
       this.#hurry = undefined;
-      this.#after = 0;
+      this.#after = undefined;
     }
   }
 
@@ -122,6 +121,7 @@ export class Connection {
       link?.close();
       this.#route.ended();
       if (born && Date.now() - born > STEADY) this.#backoff.reset();
+      this.#after ??= ending.after;
       if (ending.code === TOKEN_EXPIRED) this.#ask.tokens.refuse();
       resolve(ending);
     };
@@ -141,6 +141,7 @@ export class Connection {
       if (message.type === "welcome") {
         clearTimeout(timer);
         born = Date.now();
+        this.#backoff.tell(message.spread, true);
         if (transport === "websocket") plan();
         this.#link = link;
         this.#heartbeat = new Heartbeat(
@@ -150,7 +151,8 @@ export class Connection {
         this.#ask.onWelcome(message);
         const { session, user, missed = false } = message;
         this.#ask.onState({ name: "connected", transport, session, user, missed });
-      } else if (message.type === "reconnect") this.#after = message.after * 1000;
+      } else if (message.type === "pong") this.#backoff.tell(message.spread, false);
+      else if (message.type === "reconnect") this.#after = message.after;
       else if (message.type === "message" || message.type === "error") this.#ask.onMessage(message);
     };
     const hears = {
@@ -163,7 +165,7 @@ export class Connection {
     };
     this.#end = end;
     try {
-      link = transport === "sse" ? openEvents(address, token, hears) : openSocket(address, token, this.#ask.codec, hears);
+      link = transport === "sse" ? openEvents(address, token, hears) : this.#ask.open(address, token, hears);
     } catch (error) {
       end({ code: 4500, reason: String(error) }); // a token that cannot even be offered
     }

@@ -2,7 +2,7 @@
 
 import { PlaceStore, makeName, openStorage } from "./store";
 import { nameTab } from "./tabs";
-import type { Place } from "./types";
+import type { Keep, Place } from "./types";
 
 const DEVICE = "pushgate:device";
 const RIGHT = /^[\w.:-]{1,64}$/;
@@ -11,9 +11,9 @@ const RIGHT = /^[\w.:-]{1,64}$/;
 export const hasTabs = (): boolean => typeof document !== "undefined";
 
 /** Return a device's name, checked, or one that this browser keeps; `alone`: for one tab. Throws TypeError. */
-export function chooseDevice(given: string | undefined, alone: boolean): string {
+export function chooseDevice(given: string | undefined, alone: boolean, keep: Keep | undefined): string {
   if (hasTabs() && !navigator.locks) throw new TypeError("an inbox needs Web Locks: serve the page by https, or from localhost");
-  const storage = openStorage("localStorage");
+  const storage = keep ?? openStorage("localStorage");
   const device = given ?? storage.getItem(DEVICE) ?? makeName();
   if (!RIGHT.test(device)) throw new TypeError(`device: expected 1 to 64 of A-Z a-z 0-9 . _ : -, got ${device}`);
   if (alone && device.length > 50) throw new TypeError("device: expected at most 50 characters, with shared: false");
@@ -28,10 +28,10 @@ export class Device {
   readonly name: string;
   #store: PlaceStore;
 
-  constructor(key: string, name: string, kind: "localStorage" | "sessionStorage") {
+  constructor(key: string, name: string, storage: Keep) {
     this.key = key;
     this.name = name;
-    this.#store = new PlaceStore(openStorage(kind), `${key}:place`);
+    this.#store = new PlaceStore(storage, `${key}:place`);
   }
 
   /** Return how far it has come: what is kept, or what a page knows where that is further. */
@@ -46,9 +46,17 @@ export class Device {
 }
 
 /** Return the device of a user: all tabs', or, until the signal, this tab's alone. */
-export async function findDevice(base: string, user: string, device: string, shared: boolean, signal: AbortSignal): Promise<Device> {
+export async function findDevice(
+  base: string,
+  user: string,
+  device: string,
+  shared: boolean,
+  keep: Keep | undefined,
+  signal: AbortSignal,
+): Promise<Device> {
   const key = `pushgate:${base}:${user}:${device}`;
-  if (shared || !hasTabs()) return new Device(key, device, "localStorage");
-  const tab = await nameTab(openStorage("sessionStorage"), `${key}:tab`, signal);
-  return new Device(`${key}:${tab}`, `${device}:${tab}`, "sessionStorage");
+  if (shared || !hasTabs()) return new Device(key, device, keep ?? openStorage("localStorage"));
+  const storage = openStorage("sessionStorage");
+  const tab = await nameTab(storage, `${key}:tab`, signal);
+  return new Device(`${key}:${tab}`, `${device}:${tab}`, storage);
 }

@@ -4,12 +4,12 @@ import { chooseDevice, hasTabs } from "./device";
 import { Handlers } from "./handlers";
 import { Inbox } from "./inbox";
 import { watchLife } from "./life";
-import { JSON_CODEC } from "./socket";
+import { JSON_CODEC, chooseOpener } from "./socket";
 import { Tokens } from "./tokens";
 import type { Handler, Options, State } from "./types";
 import { type Setting, Visit } from "./visit";
 
-export type { Codec, Handler, Message, Options, State, Transport } from "./types";
+export type { Codec, Handler, Keep, Message, Options, State, Transport, WebSocketClass } from "./types";
 
 /**
  * Receives what a user is pushed, from now until `close`, over as many connections as it takes.
@@ -32,17 +32,18 @@ export class Pushgate {
    */
   constructor(url: string, options: Options) {
     this.#options = options;
-    const { device, inbox = device !== undefined, codec = JSON_CODEC } = options;
+    const { device, inbox = device !== undefined, codec = JSON_CODEC, storage } = options;
     if (!inbox && device !== undefined) throw new TypeError("device: asks for an inbox, and inbox is false");
     const shared = hasTabs() && inbox && options.shared !== false;
     const alone = hasTabs() && !shared;
     this.#setting = {
       url: new URL(url, globalThis.location?.href),
-      codec,
+      open: chooseOpener(codec, options.WebSocket),
       tokens: new Tokens(options.token),
       inbox: this.#inbox,
-      device: inbox ? chooseDevice(device, alone) : undefined,
+      device: inbox ? chooseDevice(device, alone, storage) : undefined,
       shared,
+      storage,
       from: options.from ?? (alone ? "now" : "oldest"),
       onState: (state) => this.#tell(state),
       onError: (error) => this.#complain(error),

@@ -1,6 +1,6 @@
 // A connection over a WebSocket.
 
-import type { Codec, FromServer, Hears, Link, Message } from "./types";
+import type { Codec, FromServer, Message, Open, WebSocketClass } from "./types";
 
 export const JSON_CODEC: Codec = {
   protocol: "pushgate.v1.json",
@@ -14,22 +14,27 @@ export function readMessage({ type: _, encoding, ...message }: FromServer & { ty
   return { ...message, data: Uint8Array.from(atob(message.data as string), (byte) => byte.charCodeAt(0)) };
 }
 
-/** Connect to `url`, an absolute one with its query. */
-export function openSocket(url: URL, token: string, codec: Codec, hears: Hears): Link {
-  url.protocol = url.protocol.replace("http", "ws");
-  const socket = new WebSocket(url, [codec.protocol, `bearer.${token}`]);
-  socket.binaryType = "arraybuffer";
-  socket.onopen = () => hears.opened();
-  socket.onmessage = (event) => hears.heard(codec.decode(event.data));
-  socket.onclose = ({ code, reason }) => hears.closed({ code, reason });
-  return {
-    send: (message) => {
-      if (socket.readyState === WebSocket.OPEN) socket.send(codec.encode(message));
-    },
-    close: () => {
-      // A dead peer does not answer a close: nothing is waited for.
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close(1000);
-    },
+/** Return what connects to a URL, an absolute one with its query. Throws TypeError where there is no WebSocket to do it with. */
+export function chooseOpener(codec: Codec, given: WebSocketClass | undefined): Open {
+  const Socket = given ?? globalThis.WebSocket;
+  if (!Socket) throw new TypeError("WebSocket: there is none here; give one, as of the package ws");
+  return (url, token, hears) => {
+    url.protocol = url.protocol.replace("http", "ws");
+    const socket = new Socket(url, [codec.protocol, `bearer.${token}`]);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => hears.opened();
+    socket.onmessage = (event: MessageEvent) => hears.heard(codec.decode(event.data));
+    socket.onclose = ({ code, reason }: CloseEvent) => hears.closed({ code, reason });
+    socket.onerror = () => {}; // some throw what nobody listens to; the close behind it says what there is to say
+    return {
+      send: (message) => {
+        if (socket.readyState === 1) socket.send(codec.encode(message));
+      },
+      close: () => {
+        // A dead peer does not answer a close: nothing is waited for.
+        socket.onopen = socket.onmessage = socket.onclose = null;
+        socket.close(1000);
+      },
+    };
   };
 }

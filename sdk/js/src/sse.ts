@@ -2,6 +2,15 @@
 
 import type { Ending, FromServer, Hears, Link } from "./types";
 
+const LONGEST_RETRY = 300; // seconds: a Retry-After above is a mistake
+const LATE = 10_000; // ms that a comment may be late
+
+/** Return in how many seconds an answer says to come back: whole ones, and the part of one more is by chance. */
+function readRetryAfter({ headers }: Response): number | undefined {
+  const seconds = headers.get("Retry-After");
+  return seconds && /^\d+$/.test(seconds) ? Math.min(+seconds, LONGEST_RETRY) + Math.random() : undefined;
+}
+
 /** Connect to `sse` beside `url`, an absolute one with its query. */
 export function openEvents(url: URL, token: string, hears: Hears): Link {
   url.protocol = url.protocol.replace("ws", "http");
@@ -9,6 +18,8 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
   const stop = new AbortController();
   let session = "";
   let acked = 0;
+  let spoke = 0; // when the stream did
+  let patience = 0; // ms that a stream which is well is silent for at the most
 
   const end = (ending: Ending) => {
     if (!stop.signal.aborted) hears.closed(ending);
@@ -23,6 +34,7 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
     const message = JSON.parse(data) as FromServer;
     if (message.type === "welcome") {
       session = message.session;
+      patience = message.ping * 1000 + LATE;
       acked = message.cursor ?? 0;
     }
     hears.heard(message);
@@ -33,13 +45,14 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
     if (!answer.ok || !answer.body) {
       await answer.body?.cancel();
       // Whatever it says: it may be a proxy's word. What the gateway itself does not like it says by `close`.
-      return end({ code: 0, reason: `refused with status ${answer.status}` });
+      return end({ code: 0, reason: `refused with status ${answer.status}`, after: readRetryAfter(answer) });
     }
     hears.opened();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let text = ""; ; ) {
       const { done, value } = await reader.read();
       if (done) return end({ code: 1006, reason: "" });
+      spoke = Date.now();
       const blocks = (text + value).split("\n\n");
       text = blocks.pop()!;
       for (const block of blocks) if (!stop.signal.aborted) take(block);
@@ -50,7 +63,8 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
     const body = JSON.stringify({ session, offset });
     const { status } = await fetch(new URL("ack", url), { method: "POST", headers, body, signal: stop.signal });
     if (status === 404) end({ code: 1006, reason: "the session is gone" });
-    else if (!stop.signal.aborted) hears.heard();
+    // It came another way: it says nothing of a stream that lacks its comments.
+    else if (Date.now() - spoke < patience && !stop.signal.aborted) hears.heard();
   };
 
   read().catch((error: unknown) => end({ code: 1006, reason: String(error) }));

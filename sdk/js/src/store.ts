@@ -1,11 +1,11 @@
 // What is kept in the browser: the place of a device, and names made by chance.
 
-import type { Place } from "./types";
+import type { Keep, Place } from "./types";
 
 const memory = new Map<string, string>();
 
 /** Return the browser's storage of a kind, or memory where there is none or it is forbidden. */
-export function openStorage(kind: "localStorage" | "sessionStorage"): Pick<Storage, "getItem" | "setItem"> {
+export function openStorage(kind: "localStorage" | "sessionStorage"): Keep {
   try {
     const storage = globalThis[kind];
     storage.setItem("pushgate", "");
@@ -20,10 +20,10 @@ export const makeName = (): string => Array.from(crypto.getRandomValues(new Uint
 
 /** Keeps the place of one device of one user. */
 export class PlaceStore {
-  #storage: Pick<Storage, "getItem" | "setItem">;
+  #storage: Keep;
   #key: string;
 
-  constructor(storage: Pick<Storage, "getItem" | "setItem">, key: string) {
+  constructor(storage: Keep, key: string) {
     this.#storage = storage;
     this.#key = key;
   }

@@ -1,7 +1,7 @@
 // The tabs of a browser: which of them leads, what it says to all, and names that only one tab has.
 
 import { makeName } from "./store";
-import type { Message, State } from "./types";
+import type { Keep, Message, State } from "./types";
 
 const PATIENCE = 1_000; // ms that a tab which is loaded anew may need to let go of its name
 
@@ -85,7 +85,7 @@ export class Tabs {
 }
 
 /** Return a name that this tab keeps when it is loaded anew, and that no other has: a copy of a tab gets its own. */
-export async function nameTab(storage: Pick<Storage, "getItem" | "setItem">, key: string, signal: AbortSignal): Promise<string> {
+export async function nameTab(storage: Keep, key: string, signal: AbortSignal): Promise<string> {
   const kept = storage.getItem(key);
   if (kept && (await hold(`${key}:${kept}`, signal, PATIENCE))) return kept;
   const name = makeName();

@@ -37,6 +37,21 @@ export interface Codec {
   decode(data: string | ArrayBuffer): FromServer;
 }
 
+/** What connects: as browsers have it, or the package `ws`, whose types differ in what handlers get. */
+export type WebSocketClass = new (url: URL, protocols: string[]) => {
+  binaryType: string;
+  readonly readyState: number;
+  onopen: any;
+  onmessage: any;
+  onclose: any;
+  onerror: any;
+  send(data: any): void;
+  close(code?: number): void;
+};
+
+/** Where something is kept by name: as `localStorage` does. */
+export type Keep = Pick<Storage, "getItem" | "setItem">;
+
 export interface Options {
   /** Returns a token, called whenever a new one is needed. When it throws, it is called again after a while. */
   token: () => string | Promise<string>;
@@ -50,6 +65,10 @@ export interface Options {
   from?: "oldest" | "now";
   /** How messages are written on a WebSocket. Default: JSON. */
   codec?: Codec;
+  /** What connects, where there is no global WebSocket, or another one is wanted. */
+  WebSocket?: WebSocketClass;
+  /** Where the place of a device, and its name, are kept. Default: `localStorage`; memory where there is none. */
+  storage?: Keep;
   /** Told how the connection is, whenever that changes. */
   onState?: (state: State) => void;
   /** Told what a handler threw, and what the gateway did not like. Default: `console.error`. */
@@ -61,22 +80,25 @@ export interface Welcome {
   type: "welcome";
   session: string;
   user: string;
+  ping: number;
   missed?: boolean;
   cursor?: number;
   epoch?: string;
+  spread?: number;
 }
 
 export type FromServer =
   | Welcome
   | ({ type: "message"; encoding?: string } & Message)
-  | { type: "pong" }
+  | { type: "pong"; spread?: number }
   | { type: "error"; code: string; message: string }
   | { type: "reconnect"; after: number };
 
-/** Why a connection ended. */
+/** Why a connection ended; `after` is in how many seconds the gateway wants the next. */
 export interface Ending {
   code: number;
   reason: string;
+  after?: number | undefined;
 }
 
 /** What a connection tells of itself. After `closed` it says nothing more. */
@@ -94,6 +116,9 @@ export interface Link {
   send(message: FromClient): void;
   close(): void;
 }
+
+/** Connects to an absolute URL with its query. */
+export type Open = (url: URL, token: string, hears: Hears) => Link;
 
 /** Offsets up to the cursor are handled; they are of an epoch. */
 export interface Place {

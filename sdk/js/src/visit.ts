@@ -7,18 +7,20 @@ import type { Inbox } from "./inbox";
 import { readMessage } from "./socket";
 import { type Said, Tabs } from "./tabs";
 import type { Claims, Tokens } from "./tokens";
-import type { Codec, Ending, FromServer, Place, State, Welcome } from "./types";
+import type { Ending, FromServer, Keep, Open, Place, State, Welcome } from "./types";
 
 const LEFT: Ending = { code: 1000, reason: "" };
 
 export interface Setting {
   url: URL;
-  codec: Codec;
+  open: Open;
   tokens: Tokens;
   inbox: Inbox;
   /** The device's name; undefined without an inbox. */
   device: string | undefined;
   shared: boolean;
+  /** Where the page wants things kept. */
+  storage: Keep | undefined;
   /** Where a new device begins. */
   from: string;
   /** Whether the page was away, with what it has in its memory: the browser keeps pages for its back button. */
@@ -44,10 +46,10 @@ export class Visit {
   constructor(setting: Setting) {
     this.#setting = setting;
     this.#back = setting.back;
-    const { url, codec, tokens } = setting;
+    const { url, open, tokens } = setting;
     this.connection = new Connection({
       url,
-      codec,
+      open,
       tokens,
       prepare: (claims) => this.#prepare(claims),
       onState: (state) => {
@@ -70,22 +72,22 @@ export class Visit {
   /** Let go of the connection, and of what other tabs may want. */
   leave(): void {
     this.#here.abort();
+    this.#acks?.tell();
+    this.#acks = undefined;
     this.connection.close();
     this.#tabs?.leave();
     this.#tabs = undefined;
-    this.#acks?.stop();
-    this.#acks = undefined;
   }
 
   /** Return what to ask the gateway for; with a shared device that is when this tab leads. */
   async #prepare({ tenant = "default", sub = "" }: Claims): Promise<Record<string, string> | Ending> {
-    const { url, device, shared, inbox, from } = this.#setting;
+    const { url, device, shared, inbox, from, storage } = this.#setting;
     const user = `${tenant}:${sub}`;
     if ((this.#user ??= user) !== user) return { code: 4500, reason: "the token is another user's" };
     if (device === undefined) return {};
     const { signal } = this.#here;
     if (!this.#device) {
-      this.#device = await findDevice(url.host + url.pathname, user, device, shared, signal);
+      this.#device = await findDevice(url.host + url.pathname, user, device, shared, storage, signal);
       if (signal.aborted) return LEFT;
       if (shared) this.#tabs = new Tabs(this.#device.key, (said) => this.#hear(said));
     }

@@ -15,6 +15,15 @@ async function connect(token: () => string | Promise<string> = () => makeToken()
   await pass(0);
 }
 
+/** Lose the connection; returns the ms until the next try, when there is another one. */
+async function lose(): Promise<number> {
+  FakeSocket.last.end(1006);
+  await pass(0);
+  const wait = (gate.state as { until: number }).until - Date.now();
+  await pass(wait / 1000);
+  return wait;
+}
+
 beforeEach(() => {
   install();
   states = [];
@@ -39,8 +48,8 @@ test.each([1001, 1005, 1006, 1009, 1011, 4000, 4001, 4002, 4003, 4004, 4499])("a
   FakeSocket.last.welcome();
   FakeSocket.last.end(code, "why");
   await pass(0);
-  expect(gate.state).toEqual({ name: "waiting", until: Date.now() + 500, code, reason: "why" });
-  await pass(0.5);
+  expect(gate.state).toEqual({ name: "waiting", until: Date.now() + 2000, code, reason: "why" });
+  await pass(2);
   expect(FakeSocket.all).toHaveLength(2);
 });
 
@@ -53,34 +62,47 @@ test.each([1000, 1002, 1007, 4500, 4502, 4503, 4504, 4505, 4506, 4999])("after %
   expect(FakeSocket.all).toHaveLength(1);
 });
 
-test("the waits double up to 30 s, and begin anew after a connection that held", async () => {
+test("the waits are the spread, grow with what was waited, and begin anew after a connection that held", async () => {
   await connect();
   const waits = [];
-  for (let loss = 0; loss < 9; loss++) {
+  for (let loss = 0; loss < 7; loss++) {
     FakeSocket.last.welcome();
-    FakeSocket.last.end(1006);
-    await pass(0);
-    const wait = (gate.state as { until: number }).until - Date.now();
-    waits.push(wait);
-    await pass(wait / 1000);
+    waits.push(await lose());
   }
-  expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
+  expect(waits).toEqual([2000, 2000, 2000, 2000, 2000, 2500, 3125]);
+  for (let loss = 0; loss < 20; loss++) await lose();
+  expect(await lose()).toBe(30_000);
   FakeSocket.last.welcome();
   await pass(11);
-  FakeSocket.last.end(1006);
-  await pass(0.5);
-  expect(FakeSocket.all).toHaveLength(11);
+  expect(await lose()).toBe(2000);
 });
 
-test("it waits as long as the gateway asks for, and a random time more", async () => {
+test("the gateway says how far to be spread: more at once, less when it has been asked", async () => {
+  await connect();
+  FakeSocket.last.welcome({ spread: 7.5 });
+  expect(await lose()).toBe(7500);
+  FakeSocket.last.welcome({ spread: 0.5 }); // the others are still to come
+  expect(await lose()).toBe(7500);
+  FakeSocket.pong = { spread: 0.1 };
+  FakeSocket.last.welcome({ spread: 0.1 });
+  await pass(41);
+  expect(await lose()).toBe(500);
+  FakeSocket.pong = { spread: 900 };
+  FakeSocket.last.welcome();
+  await pass(41);
+  expect(await lose()).toBe(30_000);
+});
+
+test("it waits as long as the gateway asks for, which has spread it", async () => {
   await connect();
   FakeSocket.last.welcome();
   FakeSocket.last.hear({ type: "reconnect", after: 20 });
   FakeSocket.last.end(4000);
-  await pass(20.4);
-  expect(FakeSocket.all).toHaveLength(1);
+  await pass(19.9);
+  expect([name(), FakeSocket.all.length]).toEqual(["waiting", 1]);
   await pass(0.2);
   expect(FakeSocket.all).toHaveLength(2);
+  expect(await lose()).toBe(5000); // that was waited, too
 });
 
 test("a token that expired is replaced; the same one again ends it", async () => {
@@ -89,7 +111,7 @@ test("a token that expired is replaced; the same one again ends it", async () =>
   for (let n = 0; n < 2; n++) {
     FakeSocket.last.welcome();
     FakeSocket.last.end(4501);
-    await pass(1);
+    await pass(2);
   }
   expect(FakeSocket.all).toHaveLength(2);
   expect(gate.state).toMatchObject({ name: "closed", code: 4500 });
@@ -121,7 +143,7 @@ test("a token is asked for again when the page has none to give", async () => {
   });
   expect(gate.state).toMatchObject({ name: "waiting", code: 0, reason: "Error: offline" });
   there = true;
-  await pass(0.5);
+  await pass(2);
   expect(FakeSocket.all).toHaveLength(1);
 });
 
@@ -130,7 +152,7 @@ test("a token of another user ends it", async () => {
   await connect(() => tokens.shift()!);
   FakeSocket.last.welcome();
   FakeSocket.last.end(1006);
-  await pass(1);
+  await pass(2);
   expect(gate.state).toMatchObject({ name: "closed", reason: "the token is another user's" });
 });
 
@@ -199,23 +221,14 @@ test("close within the first word of a state is heard too", async () => {
   expect(FakeSocket.all).toHaveLength(0);
 });
 
-test("5,000 clients come back spread over time", async () => {
-  const { Backoff } = await import("../src/backoff");
-  vi.mocked(Math.random).mockRestore();
-  // A gateway that dies, is back after 3 s, and admits 2,000 a second: whoever is refused waits on.
-  const [back, rate] = [3000, 2000];
-  const tries = new Map<number, number>();
-  let clients = Array.from({ length: 5000 }, () => ({ backoff: new Backoff(), at: 0 }));
-  while (clients.length) {
-    for (const client of clients) client.at += client.backoff.next();
-    clients.sort((a, b) => a.at - b.at);
-    clients = clients.filter(({ at }) => {
-      if (at < back) return true;
-      const second = Math.floor(at / 1000);
-      tries.set(second, (tries.get(second) ?? 0) + 1);
-      return tries.get(second)! > rate;
-    });
-  }
-  const busiest = Math.max(...tries.values());
-  expect(busiest).toBeLessThan(rate * 1.3);
+test("another WebSocket can be given, and one there has to be", async () => {
+  class Given extends FakeSocket {}
+  vi.stubGlobal("WebSocket", undefined);
+  const token = () => makeToken();
+  expect(() => new Pushgate("ws://gateway.test/ws", { token })).toThrow("WebSocket: there is none here");
+  gate = new Pushgate("ws://gateway.test/ws", { token, WebSocket: Given as unknown as typeof WebSocket });
+  await pass(0);
+  FakeSocket.last.welcome();
+  expect(FakeSocket.last).toBeInstanceOf(Given);
+  expect(gate.state.name).toBe("connected");
 });

@@ -8,6 +8,7 @@ export class FakeSocket {
   static OPEN = 1;
   static all: FakeSocket[] = [];
   static answers = true; // whether pings are answered
+  static pong: { spread?: number } = {};
   readyState = 0;
   said: FromClient[] = [];
   onopen: (() => void) | null = null;
@@ -30,7 +31,7 @@ export class FakeSocket {
   send(text: string): void {
     const message = JSON.parse(text) as FromClient;
     this.said.push(message);
-    if (message.type === "ping" && FakeSocket.answers) this.hear({ type: "pong" });
+    if (message.type === "ping" && FakeSocket.answers) this.hear({ type: "pong", ...FakeSocket.pong });
   }
 
   close(): void {
@@ -48,9 +49,9 @@ export class FakeSocket {
     this.onmessage?.({ data: JSON.stringify(message) });
   }
 
-  welcome(place: { cursor?: number; epoch?: string; missed?: boolean } = {}): void {
+  welcome(more: { cursor?: number; epoch?: string; missed?: boolean; spread?: number } = {}): void {
     this.open();
-    this.hear({ type: "welcome", session: `s${FakeSocket.all.length}`, user: "alice", ...place });
+    this.hear({ type: "welcome", session: `s${FakeSocket.all.length}`, user: "alice", ping: 25, ...more });
   }
 
   message(data: unknown, offset?: number): void {
@@ -68,6 +69,7 @@ export class FakeSocket {
 export function install(): void {
   FakeSocket.all = [];
   FakeSocket.answers = true;
+  FakeSocket.pong = {};
   vi.useFakeTimers();
   vi.stubGlobal("WebSocket", FakeSocket);
   vi.spyOn(Math, "random").mockReturnValue(1);

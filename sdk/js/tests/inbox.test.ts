@@ -67,6 +67,17 @@ test("many are acknowledged at once", async () => {
   expect(acks().at(-1)).toBe(200);
 });
 
+test("what is handled is acknowledged before it leaves", async () => {
+  await connect("leaves");
+  FakeSocket.last.welcome({ cursor: 0, epoch: "e" });
+  for (let offset = 1; offset <= 3; offset++) FakeSocket.last.message(offset, offset);
+  await pass(0);
+  expect(acks()).toEqual([1]);
+  gate.close();
+  await pass(1);
+  expect(acks()).toEqual([1, 3]);
+});
+
 test("what came before is dropped, and acknowledged again", async () => {
   await connect("dropped");
   FakeSocket.last.welcome({ cursor: 0, epoch: "e" });
@@ -194,6 +205,24 @@ test("what the gateway does not like is told", async () => {
   FakeSocket.last.welcome();
   FakeSocket.last.hear({ type: "error", code: "bad_offset", message: "too far" });
   expect(errors.map(String)).toEqual(["Error: bad_offset: too far"]);
+});
+
+test("the place and the device's name can be kept elsewhere", async () => {
+  const kept = new Map<string, string>();
+  const storage = { getItem: (name: string) => kept.get(name) ?? null, setItem: (name: string, text: string) => void kept.set(name, text) };
+  const begin = async () => {
+    gate = new Pushgate("ws://gateway.test/ws", { token: () => makeToken(), inbox: true, storage });
+    await pass(0);
+  };
+  await begin();
+  const { device } = query();
+  FakeSocket.last.welcome({ cursor: 7, epoch: "e" });
+  FakeSocket.last.message(8, 8);
+  await pass(0);
+  gate.close();
+  expect([...kept.values()]).toEqual([device, '{"cursor":8,"epoch":"e"}']);
+  await begin();
+  expect(query()).toEqual({ device, cursor: "8", epoch: "e" });
 });
 
 test("options that are not right", () => {

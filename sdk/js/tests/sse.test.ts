@@ -15,6 +15,7 @@ let streams: (Asked & { say(text: string): Promise<unknown>; end(): void })[];
 let acks: Asked[];
 let ackStatus: number;
 let sseStatus: number;
+let sseHeaders: Record<string, string>;
 
 const encoder = new TextEncoder();
 
@@ -32,7 +33,7 @@ async function fakeFetch(url: URL, init: RequestInit): Promise<Response> {
     say: (text) => (controller.enqueue(encoder.encode(text)), pass(0)),
     end: () => controller.close(),
   });
-  return new Response(body, { status: sseStatus });
+  return new Response(body, { status: sseStatus, headers: sseHeaders });
 }
 
 /** Fail a WebSocket twice; there is a stream then. */
@@ -41,13 +42,13 @@ async function fallBack(device?: string): Promise<void> {
   gate = new Pushgate("wss://gateway.test/push/ws", options);
   gate.on("*", ({ data }) => got.push(data));
   for (let n = 0; n < 2; n++) {
-    await pass(1);
+    await pass(2);
     FakeSocket.last.end(1006);
   }
   await pass(2);
 }
 
-const WELCOME = 'data: {"type":"welcome","session":"00f1","user":"alice","cursor":3,"epoch":"e"}\n\n';
+const WELCOME = 'data: {"type":"welcome","session":"00f1","user":"alice","ping":25,"cursor":3,"epoch":"e"}\n\n';
 const message = (n: number) => `id: ${n}\ndata: {"type":"message","id":"m","event":"x","data":${n},"time":1,"offset":${n}}\n\n`;
 
 beforeEach(() => {
@@ -58,6 +59,7 @@ beforeEach(() => {
   acks = [];
   ackStatus = 204;
   sseStatus = 200;
+  sseHeaders = {};
 });
 
 afterEach(() => {
@@ -96,7 +98,7 @@ test("the close event is a close code", async () => {
   expect(gate.state).toEqual({ name: "closed", code: 4503, reason: "kicked" });
 });
 
-test("comments are signs of life; silence is asked about with an acknowledgement", async () => {
+test("comments are signs of life; a silent stream is left, though acknowledgements are answered", async () => {
   await fallBack("phone");
   await streams[0]!.say(WELCOME);
   for (let n = 0; n < 4; n++) {
@@ -107,6 +109,17 @@ test("comments are signs of life; silence is asked about with an acknowledgement
   await pass(41);
   expect(acks.map(({ init }) => JSON.parse(init.body as string))).toEqual([{ session: "00f1", offset: 3 }]);
   expect(gate.state.name).toBe("connected");
+  await pass(10);
+  expect(gate.state).toMatchObject({ name: "waiting", reason: "the gateway stopped answering" });
+});
+
+test("where comments are rare, an answered acknowledgement is a sign of life", async () => {
+  await fallBack("phone");
+  await streams[0]!.say(WELCOME.replace('"ping":25', '"ping":60'));
+  await pass(79);
+  expect([gate.state.name, acks.length]).toEqual(["connected", 1]);
+  await pass(12);
+  expect([gate.state.name, acks.length]).toEqual(["waiting", 2]);
 });
 
 test("a session that is gone is made anew", async () => {
@@ -122,20 +135,20 @@ test("after a stream that ended a WebSocket is tried once, then events again", a
   await fallBack("phone");
   await streams[0]!.say(WELCOME);
   streams[0]!.end();
-  await pass(10);
+  await pass(3);
   expect(FakeSocket.all).toHaveLength(3);
   FakeSocket.last.end(1006);
-  await pass(10);
+  await pass(3);
   expect(streams).toHaveLength(2);
   streams[1]!.end();
-  await pass(20);
+  await pass(3);
   FakeSocket.last.welcome();
   FakeSocket.last.end(1006);
-  await pass(20);
+  await pass(3);
   FakeSocket.last.end(1006);
-  await pass(30);
+  await pass(3);
   FakeSocket.last.end(1006);
-  await pass(30);
+  await pass(3);
   expect(streams).toHaveLength(2); // a WebSocket opened: it is not the network that lets none through
 });
 
@@ -143,4 +156,15 @@ test.each([400, 403, 404, 429, 503])("a request that is refused with %i is made 
   sseStatus = status;
   await fallBack();
   expect(gate.state).toMatchObject({ name: "waiting", reason: `refused with status ${status}` });
+});
+
+test.each([
+  ["7", 8],
+  ["999999", 301],
+  ["Wed, 21 Oct 2026 07:28:00 GMT", 2],
+])("Retry-After: %s is obeyed, with a part of a second by chance", async (header, wait) => {
+  sseStatus = 503;
+  sseHeaders = { "Retry-After": header };
+  await fallBack();
+  expect(gate.state).toMatchObject({ name: "waiting", until: Date.now() + wait * 1000 });
 });

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Subprotocol
 
+from pushgate.client.backoff import Backoff
 from pushgate.client.errors import ListenStopped, Unreachable
 from pushgate.client.place import Place, read_place, write_place
 from pushgate.client.tokens import Tokens, TokenSource
@@ -23,8 +24,6 @@ from pushgate.codes import CLOSE_ADVICE, Close
 from pushgate.messages.client import Ack, Error, FromServer, Message, Reconnect, Refresh, Welcome
 from pushgate.messages.json_codec import PROTOCOL
 
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 30.0
 _STEADY = 10.0  # seconds that a connection has to live for the waits to begin anew
 _LARGEST = 16 * 1024 * 1024
 _LONGEST_RETRY = 300  # seconds: a Retry-After above is a mistake
@@ -37,9 +36,10 @@ class Listener:
     """An async iterator over what a user is pushed: `async for message in Listener(url, token)`.
 
     Connects again by the rule of the close codes (4000 to 4499 and lost connections: again; 4500 and more: not,
-    but for 4501, which asks for a new token), after a random wait between 0 and a bound that doubles from 0.5 s to
-    30 s, on top of what the gateway asked for by `reconnect` or `Retry-After`. What is pushed live meanwhile is not
-    for it. Raises ListenStopped when connecting again would not help.
+    but for 4501, which asks for a new token), when the gateway asked for it by `reconnect` or `Retry-After`; else after
+    a random part of 2 s, or of the `spread` that it told where that is more, then each time so long, and at last a
+    quarter of how long it waited, up to 30 s. What is pushed live meanwhile is not for it. Raises ListenStopped when
+    connecting again would not help.
 
     With a `device` it has an inbox. A message counts as handled when the next one is asked for, or `acknowledge` is
     called; then the cursor moves past it, which is written to `cursor_file` and acknowledged, for many messages at
@@ -84,8 +84,8 @@ class Listener:
         self._owed = 0  # messages that were handled and not acknowledged
         self._tls = (tls or True) if url.lower().startswith("wss:") else None
         self._notice = notice
-        self._failures = 0
-        self._after = 0.0  # what the gateway asked for with `reconnect` or Retry-After
+        self._backoff = Backoff()
+        self._after: float | None = None  # what the gateway asked for with `reconnect` or Retry-After
         self.welcome: Welcome | None = None
 
     @property
@@ -126,10 +126,9 @@ class Listener:
             except (OSError, InvalidHandshake, ConnectionClosed, Unreachable) as error:
                 why = str(error) or type(error).__name__
             if clock() - begun > _STEADY:
-                self._failures = 0
-            wait = self._after + random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2**self._failures))  # noqa: S311
-            self._failures = min(self._failures + 1, 10)
-            self._after = 0.0
+                self._backoff.reset()
+            wait = self._backoff.next(self._after)
+            self._after = None
             self._notice(f"{why}; connecting again in {wait:.1f} s")
             await asyncio.sleep(wait)
 
@@ -202,6 +201,8 @@ class Listener:
     def _begin(self, welcome: Welcome) -> None:
         """Take a welcome: where this device goes on."""
         self.welcome = welcome
+        if welcome.spread is not UNSET:
+            self._backoff.raise_to(welcome.spread)
         self._notice(f"connected as {welcome.user}, session {welcome.session}")
         if welcome.epoch is UNSET or welcome.cursor is UNSET:
             return  # a connection without an inbox
@@ -244,10 +245,10 @@ class Listener:
         return f"closed with {code} {reason}".rstrip() if code != 1006 else "the connection was lost"
 
 
-def _read_retry_after(text: str) -> float:
+def _read_retry_after(text: str) -> float | None:
     """Return the seconds that a Retry-After asks for, and a part of one more by chance: it has whole ones alone."""
     if not (text.isascii() and text.isdigit()):
-        return 0.0  # none, or a date, which no gateway sends
+        return None  # none, or a date, which no gateway sends
     return min(int(text), _LONGEST_RETRY) + random.random()  # noqa: S311
 
 

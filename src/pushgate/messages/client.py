@@ -10,13 +10,17 @@ class Limits(Struct, frozen=True):
 
 
 class Welcome(Struct, tag="welcome", frozen=True, omit_defaults=True):
-    """The first message on a connection. `cursor` and `epoch` come only with a device that has an inbox."""
+    """The first message on a connection. `cursor` and `epoch` come only with a device that has an inbox.
+
+    `spread` is the seconds over which the node's clients are to come back should they lose it; nothing: it is not said.
+    """
 
     session: str
     user: str
     tenant: str
     ping: float
     limits: Limits
+    spread: float | UnsetType = UNSET
     missed: bool | UnsetType = UNSET
     device: str | UnsetType = UNSET
     cursor: int | UnsetType = UNSET
@@ -35,8 +39,10 @@ class Message(Struct, tag="message", frozen=True, omit_defaults=True):
     resent: bool | UnsetType = UNSET
 
 
-class Pong(Struct, tag="pong", frozen=True):
-    """The answer to a client's `ping`."""
+class Pong(Struct, tag="pong", frozen=True, omit_defaults=True):
+    """The answer to a client's `ping`, with the newest `spread`."""
+
+    spread: float | UnsetType = UNSET
 
 
 class Error(Struct, tag="error", frozen=True, omit_defaults=True):

@@ -36,6 +36,7 @@ from pushgate.sessions.heartbeat import Heartbeat
 from pushgate.sessions.inbound import Inbound
 from pushgate.sessions.manager import SessionManager
 from pushgate.sessions.session import ChannelSession
+from pushgate.sessions.spread import Spread
 from pushgate.sessions.streams import Streams
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
@@ -49,8 +50,6 @@ WALK_SLICE = 256
 """Descriptors looked at in one turn of the loop when all sessions are gone through."""
 LEAVE_PATIENCE = 60.0
 """Seconds that callers have to take leave of a worker that has handed over its sessions."""
-RECONNECT_SPREAD = 3.0
-"""Seconds over which the clients of a stopping worker are told to come back."""
 LAST_SPANS = 2.0
 """Seconds that a stopping worker has to send the last spans of traces."""
 
@@ -74,7 +73,10 @@ class Worker:
         self._next_tick = loop.time() + TICK
         self._poller = Poller(loop, config.clients.write_bound, row)
         addresses = plan.addresses.worker(plan.index)
-        self._sessions = SessionManager(self._poller, plan.tenants, config.clients, addresses, plan.rows, row)
+        self._spread = Spread(plan.terms, plan.rows)
+        self._sessions = SessionManager(
+            self._poller, plan.tenants, config.clients, addresses, plan.rows, row, self._spread
+        )
         self._inbound = Inbound(self._poller, self._sessions, plan.tenants, plan.terms, config.clients, row)
         self._sessions.handler = self._inbound
         self._sessions.streams = Streams(self._poller, self._sessions, plan.terms, row)
@@ -152,8 +154,9 @@ class Worker:
         self._let_nobody_in()
         self._entrance.stop()
         answering = self._loop.create_task(self._api.stop(grace))
+        spread = self._spread.seconds
         async for session in self._walk_sessions():
-            self._sessions.send_away(session, round(random.uniform(0, RECONNECT_SPREAD), 3))  # noqa: S311
+            self._sessions.send_away(session, round(random.uniform(0, spread), 3))  # noqa: S311
         self._sent_away = True
         try:
             await asyncio.wait_for(self._emptied.wait(), grace)
@@ -196,6 +199,7 @@ class Worker:
         self._next_tick = max(self._next_tick + TICK, now)
         self._loop.call_at(self._next_tick, self._tick)
         self._poller.tick()
+        self._spread.tick()
         self._entrance.tick()
         self._heartbeat.tick(time.time())
         self._departures.tick(time.monotonic())

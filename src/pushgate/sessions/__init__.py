@@ -12,4 +12,5 @@ table      all of them, a `session` each; `devices` is what they need of reliabl
 inbound    what clients send, at which `pace`; `streams` for those that only listen
 heartbeat  pings the idle, drops the dead, ends those whose token is over
 replacing  a device that is on another node now
+spread     over how many seconds all would come back who lost this node
 """

@@ -21,7 +21,6 @@ from pushgate.wire.frames import CLOSE, PING, PONG, encode_frame, parse_close, r
 from pushgate.wire.reader import FrameReader
 
 _log = get_logger("sessions")
-_PONGS = tuple(each.frame(Pong()) for each in FORMATS)
 
 
 class Inbound:
@@ -126,7 +125,7 @@ class Inbound:
                 case Connect():
                     raise MessageError("connected", "this connection is connected already", "type")
                 case _:
-                    self._sessions.write(session, _PONGS[session.format])
+                    self._sessions.send(session, Pong(self._sessions.spread.seconds))
         except MessageError as error:
             if error.close is not None:
                 self._sessions.close(session, error.close, error.reason)

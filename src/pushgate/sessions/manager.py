@@ -31,6 +31,7 @@ from pushgate.sessions.session import (
     show_address,
     show_session,
 )
+from pushgate.sessions.spread import Spread
 from pushgate.sessions.state import SessionState
 from pushgate.sessions.table import SessionTable
 from pushgate.sockets.addresses import WorkerCounts
@@ -59,6 +60,7 @@ class SessionManager:
         addresses: WorkerCounts,
         rows: Rows,
         row: Row,
+        spread: Spread,
     ) -> None:
         self.table = table = SessionTable(tenants, addresses, rows, row)
         # What is looked up for each message is looked up here, without a step in between.
@@ -68,6 +70,7 @@ class SessionManager:
         self.streams: Handler
         self.devices: Devices | None = None
         self.on_device: Callable[[str, str, str, int, int], None] = _tell_nobody
+        self.spread = spread
         self.tick = 0
         self._poller = poller
         self._write = poller.write
@@ -275,6 +278,7 @@ class SessionManager:
             tenant=arrival.tenant,
             ping=self._config.ping_interval,
             limits=self._limits,
+            spread=self.spread.seconds,
             device=UNSET if arrival.device is None else arrival.device,
             missed=arrival.missed if has_inbox else UNSET,
             cursor=arrival.cursor if has_inbox and arrival.cursor is not None else UNSET,
