@@ -1,19 +1,35 @@
-"""What MkDocs does to a page beside what it does to all: links that leave docs/ become the name of a file.
+"""What MkDocs does to a page beside what it does to all.
 
-On the repository's own pages they lead somewhere; the site has no such files, and knows no address of the repository.
+Links that leave docs/ become the name of a file: on the repository's own pages they lead somewhere; the site has no such
+files, and knows no address of the repository. Diagrams become drawings, which scripts/draw-diagrams has made of them.
 """
 
 import re
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
+
+DOCS = Path(__file__).parents[1] / "docs"
+DRAWINGS = DOCS / "diagrams"
+DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.M | re.S)
 
 _LINK = re.compile(r"\[([^]]+)]\(\.\./([^)#\s]+)[^)]*\)")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return a page's text, with the path of each file outside of docs/ in place of a link to it."""
-    return _LINK.sub(_name, markdown)
+    """Return a page's text, with files outside of docs/ named, and diagrams drawn. Raises OSError for one that is not."""
+    return DIAGRAM.sub(_draw, _LINK.sub(_name, markdown))
+
+
+def drawing_of(diagram: str) -> Path:
+    """Return where the drawing of a diagram is: another text is another drawing."""
+    return DRAWINGS / f"{sha256(diagram.encode()).hexdigest()[:16]}.svg"
 
 
 def _name(link: "re.Match[str]") -> str:
     text, path = link.groups()
     return f"`{path}`" if text in path else f"{text} (`{path}`)"
+
+
+def _draw(diagram: "re.Match[str]") -> str:
+    return f'<figure class="diagram">{drawing_of(diagram[1]).read_text()}</figure>'

@@ -20,7 +20,7 @@ check.watch(({ step, picture, address, name, number }) => {
   element("begin").textContent = step ? "Show a new code" : "Show a code";
 });
 
-const gateway = await connect({ device: "realname" });
+const gateway = connect({ device: "realname" });
 gateway.on("step", ({ data }) => {
   const known = check.read();
   if (data.check === known.check) check.write({ ...known, ...data });
