@@ -1,7 +1,7 @@
 """What MkDocs does to a page beside what it does to all.
 
-Links that leave docs/ become the name of a file: on the repository's own pages they lead somewhere; the site has no such
-files, and knows no address of the repository. Diagrams become drawings, which scripts/draw-diagrams has made of them.
+Links that leave docs/ become the name of a file: on the repository's own pages they lead somewhere; the site has no
+such files, and knows no address of the repository. Diagrams become what scripts/draw-diagrams has drawn.
 """
 
 import re
@@ -17,7 +17,7 @@ _LINK = re.compile(r"\[([^]]+)]\(\.\./([^)#\s]+)[^)]*\)")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return a page's text, with files outside of docs/ named, and diagrams drawn. Raises OSError for one that is not."""
+    """Return a page's text, with files outside of docs/ named, and diagrams drawn. Raises OSError where one is not."""
     return DIAGRAM.sub(_draw, _LINK.sub(_name, markdown))
 
 

@@ -26,7 +26,7 @@ STORIES = ("filters", "realname", "liveness", "comments", "contract")
 
 
 def build_app(business: Business, directory: Path, own: OwnGateway | None) -> Litestar:
-    """Return the application; `directory` is for what it keeps as long as it runs, `own` the gateway, where it is ours."""
+    """Return the application; `directory` is for what it keeps while it runs, `own` the gateway, where it is ours."""
     restarting = asyncio.Lock()
 
     @get("/api/gateway", sync_to_thread=False)

@@ -5,7 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import pushgate
 from tests.demo.browser import expect, launch
@@ -21,39 +24,39 @@ def environ() -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(pushgate.__file__).parents[1])))}
 
 
-def write_browser(directory: Path, opened: Path) -> str:
-    """Return what BROWSER has to be for `opened` to get the address that a browser is to show."""
-    script = directory / "browser"
-    script.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[str]:
+    """What the command has a browser open; afterwards it is interrupted, and has to end without a complaint."""
+    said, told, script = tmp_path / "said", tmp_path / "told", tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" >{told}.new && mv {told}.new {told}\n')
     script.chmod(0o755)
-    return f"{script} %s"
-
-
-async def test_it_opens_its_page_and_a_story_goes_on_when_the_gateway_is_restarted(tmp_path: Path) -> None:
-    said, opened = tmp_path / "said", tmp_path / "opened"
-    surroundings = {**environ(), "BROWSER": write_browser(tmp_path, opened)}
+    surroundings = {**environ(), "BROWSER": f"{script} %s"}
     command = [*COMMAND, "--port", "0", "--pace", "0.5"]
     with said.open("wb") as out, subprocess.Popen(command, env=surroundings, stdout=out, stderr=out) as stories:
         try:
-            wait_until(lambda: opened.exists() or stories.poll() is not None, "a browser is told what to open")
+            wait_until(lambda: told.exists() or stories.poll() is not None, "a browser is told what to open")
             assert stories.poll() is None, said.read_text()
-            address = opened.read_text().strip()
+            address = told.read_text().strip()
             assert f"The stories are at {address}\n" in said.read_text()
-            async with launch() as chromium:
-                page = await chromium.new_page()
-                await page.goto(address)
-                await page.get_by_role("link", name="Cover image").click()
-                await expect(page.locator("#state")).to_have_text("Connected")
-                await page.get_by_role("button", name="Use a sample").click()
-                await expect(page.locator("#versions img").nth(1)).to_be_visible()
-                await page.get_by_role("button", name="Restart the gateway").click()
-                await expect(page.locator("#state")).to_have_text("Away, coming back")
-                assert await page.locator("#versions img").count() < 8
-                await expect(page.locator("#progress")).to_have_text("8 of 8 ready", timeout=30_000)
+            yield address
         finally:
             stories.send_signal(signal.SIGINT)
         assert stories.wait(20) == 0, said.read_text()
     assert "Traceback" not in said.read_text(), said.read_text()
+
+
+async def test_it_opens_its_page_and_a_story_goes_on_when_the_gateway_is_restarted(opened: str) -> None:
+    async with launch() as chromium:
+        page = await chromium.new_page()
+        await page.goto(opened)
+        await page.get_by_role("link", name="Cover image").click()
+        await expect(page.locator("#state")).to_have_text("Connected")
+        await page.get_by_role("button", name="Use a sample").click()
+        await expect(page.locator("#versions img").nth(1)).to_be_visible()
+        await page.get_by_role("button", name="Restart the gateway").click()
+        await expect(page.locator("#state")).to_have_text("Away, coming back")
+        assert await page.locator("#versions img").count() < 8
+        await expect(page.locator("#progress")).to_have_text("8 of 8 ready", timeout=30_000)
 
 
 def test_a_port_that_is_taken_is_told_of() -> None:
