@@ -58,7 +58,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except OSError as error:
-        raise RuntimeError(f"port {port} at {host}: {error.strerror}. Another one: --port 0") from None
+        reason = os.strerror(error.errno or 0)
+        raise RuntimeError(f"port {port} at {host}: {reason}. Another one: --port 0") from None
 
 
 def _addresses(listener: socket.socket) -> tuple[str, str]:

@@ -42,7 +42,10 @@ class OwnGateway:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PUSHGATE_")}
-        process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, env=environ)  # noqa: S603
+        # In a session of its own: Ctrl-C in the terminal is ours, and we stop it.
+        process = subprocess.Popen(  # noqa: S603
+            self._command, stdout=subprocess.DEVNULL, env=environ, start_new_session=True
+        )
         while not self._is_ready():
             if process.poll() is not None:
                 raise RuntimeError("the gateway did not start: what it said is above")
@@ -64,4 +67,4 @@ def _find_port(host: str, usual: int) -> int:
                 return int(found.getsockname()[1])
         except OSError as error:
             problem = error
-    raise RuntimeError(f"no port to be had at {host}: {problem.strerror}")
+    raise RuntimeError(f"no port to be had at {host}: {os.strerror(problem.errno or 0)}")

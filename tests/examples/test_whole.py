@@ -15,6 +15,7 @@ from tests.fakes.nats import free_ports
 from tests.rig.node import RunningNode, wait_until
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 20_000  # ms
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +63,10 @@ async def test_who_pays_in_one_tab_is_told_in_both(shop: str) -> None:
         profile = await chromium.new_context()
         first, second = await profile.new_page(), await profile.new_page()
         for page in (first, second):
+            page.set_default_timeout(PATIENCE)
             await page.goto(shop)
             await expect(page.locator("#news")).to_have_text("Nothing yet")
             await page.wait_for_function("gate.state.name === 'connected'")
         await first.get_by_role("button", name="Pay").click()
         for page in (first, second):
-            await expect(page.locator("#news")).to_have_text("Order 7 is paid")
+            await expect(page.locator("#news")).to_have_text("Order 7 is paid", timeout=PATIENCE)
