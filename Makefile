@@ -70,8 +70,8 @@ format: install-dev  ## let ruff format and mend
 docs: $(VENV)/.docs  ## build the documentation site into site/; a link that leads nowhere fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
-bench: install  ## measure the three headline loads against a gateway of its own
-	scripts/bench
+bench: install  ## measure the three headline loads beside the least that they can cost; exits 1 where one got worse (ARGS=…)
+	$(BIN)/python scripts/bench $(ARGS)
 
 million: install  ## hold a million connections on this machine, and do everything with them (ARGS=… for scripts/million)
 	$(BIN)/python scripts/million $(ARGS)

@@ -1,7 +1,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -13,6 +13,9 @@ from tests.rig.client import WsClient
 from tests.rig.events import EventStream
 from tests.rig.gateway import Gateway
 from tests.rig.network import leave_network
+
+if TYPE_CHECKING:  # a machine may have no playwright, and most tests need none
+    from tests.rig.browser import Browser, Tabs
 
 # How long an example takes says more of who else is on the machine than of the code.
 settings.register_profile("pushgate", deadline=None)
@@ -75,3 +78,23 @@ def zookeeper(shared_zookeeper: RealZooKeeper) -> RealZooKeeper:
     """A ZooKeeper that is alive, and a node of its own to be under."""
     shared_zookeeper.renew()
     return shared_zookeeper
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator["Browser"]:
+    """A headless Chromium."""
+    from tests.rig.browser import launch
+
+    async with launch() as chromium:
+        yield chromium
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def tabs(browser: "Browser", page_url: str) -> AsyncIterator["Tabs"]:
+    """Tabs for the page that the directory's `page_url` names, which must not complain."""
+    from tests.rig.browser import Tabs
+
+    opened = Tabs(browser, page_url)
+    yield opened
+    await opened.close()
+    assert opened.complaints == []

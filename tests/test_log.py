@@ -11,22 +11,29 @@ from typing import Any
 import pytest
 
 from pushgate import log
+from pushgate.journal import Journal
 
 START = """
 import asyncio, logging, sys
 from pushgate import log
-log.set_up({level!r}, "json")
+from pushgate.journal import Journal
+log.set_up({level!r}, {style!r})
 log.bind(worker=3)
 here = log.get_logger("here")
 """
 
 
-def lines_of(code: str, level: str = "info") -> list[dict[str, Any]]:
-    """Return what a program logs."""
+def written_by(code: str, level: str = "info", style: str = "json") -> list[str]:
+    """Return the lines that a program logs."""
     environ = {**os.environ, "PYTHONPATH": str(Path(log.__file__).parents[1])}
-    command = [sys.executable, "-c", START.format(level=level) + code]
+    command = [sys.executable, "-c", START.format(level=level, style=style) + code]
     error = subprocess.run(command, env=environ, stderr=subprocess.PIPE, check=True, timeout=60).stderr.decode()
-    return [json.loads(line) for line in error.splitlines()]
+    return error.splitlines()
+
+
+def lines_of(code: str, level: str = "info") -> list[dict[str, Any]]:
+    """Return what a program logs, read."""
+    return [json.loads(line) for line in written_by(code, level)]
 
 
 def test_a_line_is_an_object_with_time_level_part_and_what_is_bound() -> None:
@@ -39,6 +46,56 @@ def test_a_line_is_an_object_with_time_level_part_and_what_is_bound() -> None:
 def test_levels(level: str, shown: int) -> None:
     code = "for name in ('debug', 'info', 'warning', 'error'): getattr(here, name)(name)"
     assert [line["level"] for line in lines_of(code, level)] == ["debug", "info", "warning", "error"][-shown:]
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_an_event_is_one_line_whatever_it_says(style: str) -> None:
+    code = """
+here.info("it rains", where="out\\nside", facts={"drops": [5]})
+here.error("it pours")
+here.warning("of many words", reason="x" * 500)
+here.debug("of nobody")
+"""
+    lines = written_by(code, style=style)
+    assert len(lines) == 3
+    assert "\x1b" not in "".join(lines), "no colours but on a terminal"
+    for line, event in zip(lines, ("it rains", "it pours", "of many words"), strict=True):
+        assert event in line
+        assert "here" in line
+
+
+def kept(code: str, level: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return what a program has in its journal."""
+    journal = Journal()
+    start = START.replace("{style!r}", f"'json', Journal(os.dup({journal.file}))")
+    start = f"import os\n{start.format(level=level)}"
+    environ = {**os.environ, "PYTHONPATH": str(Path(log.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", start + code], env=environ, pass_fds=[journal.file], check=True, timeout=60)
+    return [(event.level, event.event, event.facts) for event in journal.read()]
+
+
+@pytest.mark.parametrize("level", ["debug", "error"])
+def test_the_journal_has_what_happens_in_the_nodes_life_at_whatever_level_of_the_log(level: str) -> None:
+    code = """
+life = log.get_logger("life", lifecycle=True)
+here.error("of a client"), life.debug("a detail"), life.info("ready", workers=2), life.bind(purpose="x").warning("away")
+logging.getLogger("library").error("theirs")
+try:
+    {}["a secret"]
+except KeyError:
+    life.exception("a fault")
+"""
+    assert kept(code, level) == [
+        ("info", "ready", {"worker": 3, "workers": 2}),
+        ("warning", "away", {"worker": 3, "purpose": "x"}),
+        ("error", "a fault", {"worker": 3}),
+    ]
+
+
+def test_what_is_in_the_journal_is_in_the_log_too_and_looks_as_all_lines() -> None:
+    (line,) = lines_of('log.get_logger("life", lifecycle=True).info("ready", workers=2)')
+    del line["timestamp"]
+    assert line == {"part": "life", "worker": 3, "event": "ready", "workers": 2, "level": "info"}
 
 
 def test_what_libraries_log_is_lines_of_ours_from_warnings_on() -> None:

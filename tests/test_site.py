@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.browser import expect, launch
+from tests.rig.browser import expect, launch
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -1,6 +1,7 @@
 """Structured logs: one line an event in the life of the node, none a connection or message; no secrets and no uids.
 
-At level debug each request of the API is a line too.
+At level debug each request of the API is a line too, and each delivery of what it pushed. What a logger with
+`lifecycle` says is in the node's journal too.
 """
 
 import logging
@@ -11,8 +12,11 @@ from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from pushgate.journal import Journal
+
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_NO_FACTS = {"event", "level", "part", "exc_info"}
 
 
 class _Stream:
@@ -30,8 +34,26 @@ class _Stream:
             self._stream.flush()
 
 
-def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
+class _Sieve:
+    """Has the journal, if there is one, note what happens in the node's life, whatever the level of the log."""
+
+    def __init__(self, level: int, journal: Journal | None) -> None:
+        self._level = level
+        self._journal = journal
+
+    def __call__(self, _: object, level: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if line.pop("lifecycle", False) and self._journal is not None and LEVELS[level] >= LEVELS["info"]:
+            facts = {name: value for name, value in line.items() if name not in _NO_FACTS}
+            self._journal.write(level, line["event"], facts)
+        if LEVELS[level] < self._level:
+            raise structlog.DropEvent
+        return line
+
+
+def set_up(level: Level, style: Literal["auto", "console", "json"], journal: Journal | None = None) -> None:
     """Send log lines of `level` and above to standard error; `auto` is `console` on a terminal, else `json`.
+
+    With a `journal` it gets the lines about the node's life, from level info on.
 
     What libraries log comes as lines of ours, whatever the level from warnings on: below that they may say anything.
     """
@@ -46,11 +68,12 @@ def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            _Sieve(LEVELS[level], journal),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(lambda exc_info: describe(exc_info[1])),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(min(LEVELS[level], LEVELS["info"])),
         # One write a line: several processes share the stream.
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Stream(sys.stderr))),
         cache_logger_on_first_use=True,
@@ -59,9 +82,14 @@ def set_up(level: Level, style: Literal["auto", "console", "json"]) -> None:
     sys.unraisablehook = lambda unraisable: _log_untaken(unraisable.exc_value)
 
 
-def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """Return the logger of a part of the product."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=name)
+def get_logger(name: str, *, lifecycle: bool = False) -> structlog.typing.FilteringBoundLogger:
+    """Return the logger of a part of the product.
+
+    With `lifecycle` its lines from info on are events of the node's life, which everybody with a key may read: nothing
+    that clients or callers bring about, or that comes once a message, a session or a tenant.
+    """
+    marks = {"lifecycle": True} if lifecycle else {}
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=name, **marks)
     return logger
 
 

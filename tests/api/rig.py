@@ -20,10 +20,11 @@ from pushgate.delivery.questions import Gathered, R
 from pushgate.errors import Problem
 from pushgate.log import Level
 from pushgate.messages.push import Push, decode_push
-from pushgate.messages.questions import Closed, Counted, Question, Reached, Reply, Sessions
+from pushgate.messages.questions import Closed, Counted, Question, Reached, Recalled, Reply, Sessions
 from pushgate.metrics.rows import Rows
 from pushgate.sockets.certificates import TlsPort
 from pushgate.tenants.registry import Quota, Tenants, hash_api_key
+from pushgate.tracing import Tracer
 from tests.fakes.inbox import FakeInbox
 
 KEY = "key-of-acme"
@@ -70,6 +71,7 @@ class FakeQuestions:
             ("here", Closed(0)),
             ("here", Reached(2, 0, 0)),
             ("here", Counted("0.1.0", 2, True, 0, 0, 0, 0, 0.0, 0.0)),
+            ("here", Recalled([])),
         ]
         self.missing: list[str] = []
         self.error: Exception | None = None
@@ -124,6 +126,7 @@ class Rig:
         self,
         extra_routes: Sequence[ControllerRouterHandler] = (),
         level: Level = "info",
+        tracer: Tracer | None = None,
         **management: Any,
     ) -> None:
         self.bus = FakeBus()
@@ -146,6 +149,7 @@ class Rig:
             self.rows,
             self.rows.row(0),
             lambda: self.reasons,
+            tracer=tracer,
         )
         self.app = build_app(extra_routes)
         self._thread = threading.Thread(target=self._run)

@@ -22,6 +22,7 @@ OPERATIONS = {
     "GET /v1/stats",
     "GET /v1/tenant",
     "GET /v1/nodes",
+    "GET /v1/events",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",

@@ -16,7 +16,7 @@ def reader(rig: Rig) -> httpx.Client:
     return rig.http
 
 
-@pytest.mark.parametrize("path", ["/v1/stats", "/v1/nodes", "/v1/users/alice", "/v1/tenant"])
+@pytest.mark.parametrize("path", ["/v1/stats", "/v1/nodes", "/v1/events", "/v1/users/alice", "/v1/tenant"])
 def test_it_may_ask(reader: httpx.Client, path: str) -> None:
     assert reader.get(path).status_code == 200
 

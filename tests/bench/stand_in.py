@@ -1,30 +1,39 @@
 """A gateway of the simplest kind, to prove the generator's numbers: run as a program, it prints its two ports.
 
-stand_in.py [lose=N] [double=N] [refuse=N] [limit=N] [reject=N] [ping=1] [stall=SECONDS]
+stand_in.py [lose=N] [double=N] [kick=N] [refuse=N] [limit=N] [reject=N] [ping=1] [stall=SECONDS]
 
 Reliable pushes are kept for ever, and sent to a device that comes back from what it acknowledged.
 Every N-th message is lost or sent twice, every N-th handshake refused with 4500 or 429, every N-th push with 503;
-with `ping` a client that does not answer a ping is closed; with `stall` it stops once, after 50 pushes.
+with `ping` a client that does not answer a ping is closed; with `stall` it stops once, after 50 pushes. Behind every
+N-th message a client is kicked. One that does not read is closed with 4001.
 """
 
 import asyncio
 import base64
 import json
+import socket
 import sys
 import time
 
 OPTIONS = {name: float(value) for name, value in (word.split("=") for word in sys.argv[1:])}
+MOST_UNREAD = 100_000
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 users: dict[str, list[asyncio.Transport]] = {}
 logs: dict[str, list[bytes]] = {}  # the offset of a text is its place, from 1
 cursors: dict[str, int] = {}
-counts = {"lose": 0, "double": 0, "refuse": 0, "limit": 0, "reject": 0, "pushes": 0}
+counts = {"lose": 0, "double": 0, "kick": 0, "refuse": 0, "limit": 0, "reject": 0, "pushes": 0}
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
     size = len(payload)
     head = bytes((0x80 | opcode, size)) if size < 126 else bytes((0x80 | opcode, 126)) + size.to_bytes(2, "big")
     return head + payload
+
+
+def close(transport: asyncio.Transport, code: int) -> None:
+    if not transport.is_closing():
+        transport.write(frame(8, code.to_bytes(2, "big")))
+        transport.close()
 
 
 def due(name: str) -> bool:
@@ -38,6 +47,7 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         self.user = ""
         self.device = ""
         self.pongs = 0
@@ -93,9 +103,15 @@ class Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        self.held = b""
 
     def data_received(self, data: bytes) -> None:
-        body = json.loads(data.partition(b"\r\n\r\n")[2])
+        self.held += data
+        head, _, content = self.held.partition(b"\r\n\r\n")
+        if len(content) < int(head.partition(b"Content-Length: ")[2].split()[0]):
+            return
+        self.held = b""
+        body = json.loads(content)
         if due("reject"):
             self.transport.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}")
             return
@@ -112,8 +128,14 @@ class Caller(asyncio.Protocol):
             if "offset" in message:
                 logs[name].append(text)
             for transport in users.get(name, []):
+                if transport.is_closing():
+                    continue
                 if not due("lose"):
                     transport.write(frame(1, text) * (2 if due("double") else 1))
+                if due("kick"):
+                    close(transport, 4503)
+                elif transport.get_write_buffer_size() > MOST_UNREAD:
+                    close(transport, 4001)
         self.transport.write(b"HTTP/1.1 202 Accepted\r\ncontent-length: 10\r\n\r\n" + b'{"id":"b"}')
 
 

@@ -55,7 +55,9 @@ def test_one_crowd_does_everything(stand_in: Start, monkeypatch: pytest.MonkeyPa
     assert figures["push"]["missing"] == figures["push"]["surplus"] == figures["missing"] == 0
     assert 0.2 <= figures["heartbeats"]["seconds"] < 2
     assert asked == [Path("data")]
-    assert figures["server"]["pss_after"] > 1_000_000 < figures["generator_pss"]
+    memory = figures["memory"]
+    assert figures["server"]["pss_after"] == memory["server"] > 1_000_000 < memory["generator"]
+    assert memory["server_half"] == memory["server"] + memory["kernel"] // 2
 
 
 def test_what_is_left_out_is_not_in_the_figures(stand_in: Start) -> None:
@@ -83,6 +85,6 @@ def test_what_the_machine_uses(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 400 kB\n")
     (tmp_path / "net/sockstat").write_text("sockets: used 9\nTCP: inuse 7 orphan 0 tw 1 alloc 8 mem 3\nUDP: inuse 0\n")
     assert machine.used_memory(tmp_path) == 600 * 1024
-    assert machine.sockets(tmp_path) == {"tcp_in_use": 7, "buffer_bytes": 3 * 4096}
+    assert machine.sockets(tmp_path) == {"tcp_in_use": 7, "orphaned": 0, "time_wait": 1, "buffer_bytes": 3 * 4096}
     assert machine.used_memory() > 0
     assert machine.sockets()["tcp_in_use"] >= 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -23,11 +24,11 @@ from pushgate.bench.options import (
     Common,
     Share,
     Target,
+    Unrest,
     process_room,
-    source_address,
-    sources_for,
 )
 from pushgate.bench.payload import EVERYONE, PushRequest, one_user, padding_for, smallest_frame
+from pushgate.bench.sources import source_address, sources_for
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Totals
 from pushgate.errors import ConfigError
@@ -59,6 +60,18 @@ def test_histograms_merge_and_take_anything() -> None:
     assert one.count == 3
     assert one.percentile(50) == pytest.approx(1.0, rel=0.017)
     assert one.worst == (1 << 40) - 1
+
+
+def test_what_a_histogram_counted_since() -> None:
+    histogram = Histogram()
+    for value in (10, 50_000):
+        histogram.add(value)
+    before = pickle.loads(pickle.dumps(histogram))
+    assert set(histogram.since(before).summary().values()) == {0.0}
+    histogram.add(2000)
+    later = histogram.since(before)
+    assert later.count == 1
+    assert later.worst == pytest.approx(2000, rel=0.017)
 
 
 def test_totals_merge() -> None:
@@ -108,13 +121,16 @@ def test_the_size_of_an_answer(answer: bytes, size: int) -> None:
 @given(st.integers(1, 3000), st.integers(1, 10), st.integers(0, 500), st.integers(1, 9), st.integers(0, 9))
 def test_shares_are_everything_once(connections: int, per_user: int, idle: int, processes: int, callers: int) -> None:
     common = Common(COMMON.target, per_user, processes=processes)
-    shares = divide(common, connections, idle, Calls(callers, 1.0, 100, 5.0) if callers else None)
+    calls, unrest = Calls(callers, 1.0, 100, 5.0) if callers else None, Unrest(idle, 7.0, callers)
+    shares = divide(common, connections, idle, calls, unrest=unrest)
     assert sum(share.count for share in shares) == connections
-    assert sum(share.idle for share in shares) == idle
+    assert sum(share.idle for share in shares) == sum(len(share.churning) for share in shares) == idle
+    assert sum(share.unrest.churn for share in shares) == pytest.approx(7.0 if idle else 0.0)
+    assert len({user for share in shares for user in share.stalling_users}) == callers
     next_connection = next_user = 0
     for share in shares:
         assert (share.first, share.first_user) == (next_connection, next_user)
-        next_connection += share.count + share.idle
+        next_connection += share.connections
         next_user += -(-share.count // per_user)
     if callers:
         assert all(share.calls and share.calls.callers for share in shares)
@@ -161,15 +177,18 @@ def test_the_cost_of_a_process_tree() -> None:
         cost = server_cost.measure((shell.pid,))
         assert cost.processes == 2
         assert cost.rss >= cost.pss > 0
+        assert server_cost.open_files((shell.pid,)) >= 6
     finally:
         for pid in server_cost._tree((shell.pid,)):
             os.kill(pid, signal.SIGKILL)
         shell.wait()
     assert server_cost.measure(()).processes == 0
+    assert server_cost.own_memory() > 1_000_000
     begun = server_cost.cpu_seconds((os.getpid(),))
     until = time.process_time() + 0.1
     while time.process_time() < until:
         random.random()
     assert server_cost.cpu_seconds((os.getpid(),)) - begun == pytest.approx(0.1, abs=0.06)
-    with pytest.raises(BenchError, match="a pid of the server"):
-        server_cost.measure((shell.pid,))
+    for asked in (server_cost.measure, server_cost.open_files):
+        with pytest.raises(BenchError, match="of the server"):
+            asked((shell.pid,))

@@ -42,6 +42,11 @@ COMMANDS = [
     "bench reliable",
     "bench resume",
     "bench hostile",
+    "bench storm",
+    "bench soak",
+    "bench scale",
+    "bench floor",
+    "bench bus",
 ]
 
 

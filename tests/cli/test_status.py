@@ -14,8 +14,8 @@ from pushgate.cli import status_tables
 from pushgate.client import nodes as client_nodes
 from pushgate.client import status as client
 from pushgate.client.errors import ApiProblem, Unreachable
-from pushgate.client.nodes import Node, Nodes
 from pushgate.client.status import BusState, Look, Rates, Status, Worker
+from pushgate.messages.nodes import Nodes, NodeState
 from tests.cli.conftest import Main, invoke
 
 WORKERS = [
@@ -39,8 +39,8 @@ NODE = Status(
 )
 NODES = Nodes(
     [
-        Node("node-1", "1.2.3", 2, True, [], False, False, 7300, 7512, 7000, 1234.5, 12345, 2, 2),
-        Node("old", "1.2.2", 4, True),
+        NodeState("node-1", "1.2.3", 2, True, [], False, False, 7300, 7512, 7000, 1234.5, 12345, 2, 2),
+        NodeState("old", "1.2.2", 4, True),
     ],
     [],
 )
@@ -136,7 +136,7 @@ def test_the_key_in_the_data_directory_will_do(node: Answers, tmp_path: Path) ->
 
 
 def test_nodes_that_did_not_answer_or_are_not_ready_are_named_and_it_is_1(node: Answers, main: Main) -> None:
-    waiting = Node("b", "1.2.3", 2, False, ["the bus is away"], False, False, 5, 1, 1, 0, 0, 0, 1)
+    waiting = NodeState("b", "1.2.3", 2, False, ["the bus is away"], False, False, 5, 1, 1, 0, 0, 0, 1)
     empty = structs.replace(waiting, node="d", draining=True, not_ready=["the node is drained"], bus_workers=2)
     moving = structs.replace(NODES.nodes[0], node="e", upgrading=True, inbox_workers=None)
     node.nodes = Nodes([NODES.nodes[0], waiting, empty, moving], ["c", "a"])
@@ -164,7 +164,7 @@ def test_two_nodes_of_one_name_are_two_rows(node: Answers) -> None:
 
 
 def test_three_busy_nodes_fit_into_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = Node("gateway-1", "10.12.3", 16, True, [], False, True, 119 * 60, 999999, 999999, 99999, 99999, 16, 16)
+    busy = NodeState("gateway-1", "10.12.3", 16, True, [], False, True, 119 * 60, 999999, 999999, 99999, 99999, 16, 16)
     names = ("gateway-1", "gateway-2", "gateway-3")
     table = status_tables._cluster_table(Nodes([structs.replace(busy, node=name) for name in names], []))
     shown = Console(width=80, file=StringIO(), highlight=False)

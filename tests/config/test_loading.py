@@ -131,7 +131,7 @@ def test_variables_of_commands_are_no_settings() -> None:
         (
             "[clinets]",
             "clinets: no such setting, expected one of node, clients, management, limits, bus, cluster, inbox, log,"
-            " tenants (FILE)",
+            " tracing, tenants (FILE)",
         ),
         ("[log]\nlvl = 1", "log.lvl: no such setting, expected one of level, style (FILE)"),
         (

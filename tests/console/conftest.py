@@ -1,18 +1,12 @@
-"""A running node whose tenant has an API key and a read key, and tabs of one browser that show its console."""
+"""A running node with a console, whose tenant has an API key and a read key."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import httpx
 import pytest
-import pytest_asyncio
 
 from pushgate.tenants.registry import hash_api_key
 from tests.rig.node import RunningNode
-
-if TYPE_CHECKING:  # a machine may have no playwright
-    from tests.demo.browser import Browser, Tabs
 
 KEY = "key-of-acme"
 READ_KEY = "read-key-of-acme"
@@ -44,28 +38,7 @@ def running_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNo
         node.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def api(running_node: RunningNode) -> AsyncIterator[httpx.AsyncClient]:
-    """A business system: a client of the node's HTTP API, with its key."""
-    async with httpx.AsyncClient(base_url=running_node.api, headers={"Authorization": f"Bearer {KEY}"}) as client:
-        yield client
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator["Browser"]:
-    """A headless Chromium."""
-    from tests.demo.browser import launch
-
-    async with launch() as chromium:
-        yield chromium
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def tabs(browser: "Browser", running_node: RunningNode) -> AsyncIterator["Tabs"]:
-    """Tabs for the console of the node, which must not complain."""
-    from tests.demo.browser import Tabs
-
-    opened = Tabs(browser, f"{running_node.api}/console")
-    yield opened
-    await opened.close()
-    assert opened.complaints == []
+@pytest.fixture
+def page_url(running_node: RunningNode) -> str:
+    """The console of the node."""
+    return f"{running_node.api}/console"

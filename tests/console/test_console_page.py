@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.console.conftest import KEY, READ_KEY, SECRET
-from tests.demo.browser import NETWORK_TALK, Page, Tabs, expect, until
+from tests.rig.browser import NETWORK_TALK, Page, Tabs, expect, until
 from tests.rig.node import RunningNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,7 +24,7 @@ UNNAMED = """() => {
   const text = (id) => document.getElementById(id)?.textContent.trim();
   const named = (element) => element.labels?.length || element.ariaLabel
     || text(element.getAttribute("aria-labelledby")) || (element.tagName === "BUTTON" && element.textContent.trim());
-  const wanted = "input, textarea, button, meter, table, section, nav, dialog[open], [role=log], [role=slider]";
+  const wanted = "input, select, textarea, button, meter, table, section, nav, dialog[open], [role=log], [role=slider]";
   const unnamed = [...document.querySelectorAll(wanted)].filter((element) => !named(element));
   return unnamed.map((element) => element.outerHTML);
 }"""
@@ -207,7 +207,7 @@ async def test_it_can_be_read_and_operated_without_eyes_or_mouse(tabs: Tabs, run
         await page.reload()
         await expect(page.locator("#pulse")).to_have_text("Live")
         reached = []
-        for _ in range(19):
+        for _ in range(21):
             await page.keyboard.press("Tab")
             reached.append(await page.evaluate(FOCUSED))
         assert reached == [
@@ -216,15 +216,24 @@ async def test_it_can_be_read_and_operated_without_eyes_or_mouse(tabs: Tabs, run
             *("Traffic", "Nodes", "Health", "User", "Test push", "Events"),
             *("Connections", "Pushes", "Deliveries", "Latency"),
             *("user", "Find", "push-user", "event", "data", "reliable", "Push"),
+            *("events-node", "events-scroll"),
         ]
 
 
-async def test_events_tell_of_a_worker_that_died(tabs: Tabs, running_node: RunningNode) -> None:
+async def test_events_are_there_from_the_start_and_new_ones_are_spoken(tabs: Tabs, running_node: RunningNode) -> None:
     tabs.forgiven = NETWORK_TALK
     page = await sign_in(tabs)
-    await expect(page.locator("#events-none")).to_be_visible()
+    events, news = page.locator("#events li"), page.locator("#events-news")
+    await expect(events.filter(has_text="starting")).to_have_count(1)
+    await expect(events.filter(has_text="a worker is ready")).to_contain_text(["workers 0, 1"])
+    await expect(news).to_be_empty()
     os.kill(running_node.worker_pids[0], signal.SIGKILL)
-    await expect(page.get_by_role("log").get_by_role("listitem").first).to_contain_text(
-        re.compile(r"Worker [01] of .+ died and is started again"), timeout=15_000
+    await expect(events.filter(has_text="a worker ended")).to_contain_text(
+        re.compile(r"Error: a worker ended worker [01] · pid \d+ · status -9"), timeout=15_000
     )
-    await expect(page.locator("#events-none")).to_be_hidden()
+    await expect(news).to_contain_text(re.compile("Error: .+: a worker ended"))
+    choice = page.get_by_label("Node", exact=True)
+    (_, node) = await choice.get_by_role("option").all_text_contents()
+    count = await events.count()
+    await choice.select_option(node)
+    await expect(events).to_have_count(count)

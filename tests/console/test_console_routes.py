@@ -18,7 +18,7 @@ PATHS = ("/console", *(f"/console/{name}" for name in CONSOLE_FILES))
 async def fetch(path: str) -> httpx.Response:
     app = build_app()
     app.state.context = SimpleNamespace(row=Rows(1).row(0))
-    entry: Any = Entry(app, traced=False)
+    entry: Any = Entry(app, calls=None)
     transport = httpx.ASGITransport(entry, client=("192.0.2.7", 40000))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway:8001") as client:
         return await client.get(path)

@@ -12,7 +12,7 @@ from pushgate.inbox import Device, Draft, Options, create_inbox
 from pushgate.inbox.nats import NatsInbox
 from pushgate.inbox.nats_stream import call_api
 from pushgate.metrics.rows import Rows
-from pushgate.node.cluster import member_of
+from pushgate.node.embedded.cluster import member_of
 from tests.contract.test_inbox_faults import Load, append_all, check, read_all
 from tests.fakes.follower import TENANT, following
 from tests.fakes.nats import PlainNats, RealNats, free_ports

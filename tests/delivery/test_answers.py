@@ -7,7 +7,20 @@ from msgspec import structs
 
 from pushgate import __version__
 from pushgate.delivery import answers as module
-from pushgate.messages.questions import Closed, Count, Counted, Find, Kick, Overview, Reach, Reached, Sessions
+from pushgate.journal import Event
+from pushgate.messages.questions import (
+    Closed,
+    Count,
+    Counted,
+    Find,
+    Kick,
+    Overview,
+    Reach,
+    Reached,
+    Recall,
+    Recalled,
+    Sessions,
+)
 from pushgate.metrics.catalogue import (
     BUS_CONNECTED,
     DELIVERED,
@@ -129,11 +142,17 @@ async def test_what_befalls_a_node_is_said(gateway: Gateway) -> None:
 
 
 async def test_a_node_without_an_inbox_has_none(gateway: Gateway) -> None:
-    answers = module.Answers(gateway.sessions, gateway.rows, gateway.tenants.numbers, list, has_inbox=False)
+    answers = module.Answers(gateway.sessions, gateway.rows, gateway.tenants.numbers, list, False, list)
     reply = answers.reply(Count("default"))
     assert isinstance(reply, Counted)
     assert reply.overview is not None
     assert reply.overview.inbox is None
+
+
+async def test_what_happened_is_told(gateway: Gateway) -> None:
+    events = [Event(1.0, "info", "ready", {"workers": 2})]
+    answers = module.Answers(gateway.sessions, gateway.rows, gateway.tenants.numbers, list, False, lambda: events)
+    assert answers.reply(Recall()) == Recalled(events)
 
 
 async def test_a_node_is_ready_when_all_its_workers_hear_the_bus(gateway: Gateway) -> None:

@@ -11,6 +11,7 @@ from pushgate.delivery import questions as module
 from pushgate.delivery.presence import EVERY, FORGOTTEN, SETTLED
 from pushgate.delivery.questions import STUCK, Questions
 from pushgate.errors import BusUnavailable, Problem
+from pushgate.journal import Event
 from pushgate.messages.questions import (
     Acknowledge,
     Acknowledged,
@@ -27,6 +28,8 @@ from pushgate.messages.questions import (
     Question,
     Reach,
     Reached,
+    Recall,
+    Recalled,
     Reply,
     Sessions,
     decode_word,
@@ -69,6 +72,8 @@ class Worker:
                 return Reached(WORKERS, 10, 1 if self.name.endswith("0") else 3)
             case Acknowledge():
                 return Acknowledged(self.name in self.holders)
+            case Recall():
+                return Recalled([Event(1.0, "info", "ready", {"who": self.name})])
             case Count():
                 return Counted(self.name, WORKERS, True, 1, 1, 1, 1, 0.0, 0.0)
 
@@ -323,6 +328,35 @@ async def test_a_node_of_our_name_is_told_of_once_and_by_the_worker_that_speaks_
                     each.questions.hear(encode_word(Here(Node("a", 2))))
                 each.questions.presence.tick() if each is silent else each.questions.tick()
     assert [log["name"] for log in logs if log["log_level"] == "error"] == ["a"]
+
+
+async def test_whoever_speaks_for_a_node_says_what_happened_to_it(cluster: Cluster, short: None) -> None:
+    for worker in cluster.nodes["a"]:
+        gathered = await worker.questions.ask(Recall(), Recalled)
+        told = [(node, reply.events[0].facts["who"]) for node, reply in gathered.replies]
+        assert told == [("a", worker.name), ("b", "b/0"), ("c", "c/0")]
+    cluster.quiet("b")
+    assert (await cluster.nodes["a"][1].questions.ask(Recall(), Recalled)).missing == ["b"]
+
+
+async def test_one_worker_of_a_node_notes_which_others_come_and_go() -> None:
+    with capture_logs() as logs:
+        cluster = Cluster("a", "b", "c")
+        await cluster.tick(SETTLED + EVERY)
+        told = [(log["event"], log["other"]) for log in logs]
+        assert sorted(told) == sorted([("another node is there", name) for name in "abc"] * 2)
+        assert all(log["lifecycle"] for log in logs)
+        logs.clear()
+        await cluster.tick(2 * EVERY)
+        await cluster.nodes["b"][0].questions.stop()
+        cluster.quiet("b")
+        await cluster.tick(2 * EVERY)
+        assert [(log["event"], log["other"]) for log in logs] == [("another node has left", "b")] * 2
+        logs.clear()
+        cluster.quiet("c")
+        await cluster.tick(FORGOTTEN + 2 * EVERY)
+        assert {log["event"] for log in logs} == {"another node is gone without a word"}
+        assert sorted(log["other"] for log in logs) == ["a", "a", "c", "c"], "who is quiet hears nobody either"
 
 
 async def test_a_node_says_where_it_is_addressed_and_at_once_when_that_changes(cluster: Cluster) -> None:

@@ -1,16 +1,12 @@
-"""A running node, and tabs of a browser that show its demo page."""
+"""A running node with a demo page."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import pytest_asyncio
 
 from tests.rig.node import RunningNode
-
-if TYPE_CHECKING:  # a machine may have no playwright, and the tests of the routes need none
-    from tests.demo.browser import Browser, Tabs
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +28,7 @@ async def api(running_node: RunningNode) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator["Browser"]:
-    """A headless Chromium."""
-    from tests.demo.browser import launch
-
-    async with launch() as chromium:
-        yield chromium
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def tabs(browser: "Browser", running_node: RunningNode) -> AsyncIterator["Tabs"]:
-    """Tabs for the demo page of the node, which must not complain."""
-    from tests.demo.browser import Tabs
-
-    opened = Tabs(browser, f"{running_node.api}/demo")
-    yield opened
-    await opened.close()
-    assert opened.complaints == []
+@pytest.fixture
+def page_url(running_node: RunningNode) -> str:
+    """The demo page."""
+    return f"{running_node.api}/demo"

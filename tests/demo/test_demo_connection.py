@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.demo.browser import NETWORK_TALK, Page, Tabs, WebSocketRoute, expect, until
+from tests.rig.browser import NETWORK_TALK, Page, Tabs, WebSocketRoute, expect, until
 
 SOCKET = re.compile(r"/ws\?")
 

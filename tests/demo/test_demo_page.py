@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from tests.demo.browser import NETWORK_TALK, Page, Tabs, expect, until
+from tests.rig.browser import NETWORK_TALK, Page, Tabs, expect, until
 from tests.rig.node import RunningNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -35,7 +35,7 @@ async def fetch(
 def client_of(app: Any, peer: str = "127.0.0.1") -> httpx.AsyncClient:
     """Return a caller of an application as ApiServer has it: with a row to count in, and behind Entry."""
     app.state.context = SimpleNamespace(row=Rows(1).row(0))
-    entry: Any = Entry(app, traced=False)
+    entry: Any = Entry(app, calls=None)
     transport = httpx.ASGITransport(entry, client=(peer, 40000))
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001")
 

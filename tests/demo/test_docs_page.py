@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.demo.browser import Browser, expect
+from tests.rig.browser import Browser, expect
 from tests.rig.node import RunningNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,7 +18,16 @@ async def test_the_documentation_shows_and_tries_every_call(browser: Browser, ru
     await page.goto(f"{running_node.api}/docs")
     push = page.locator("section", has=page.get_by_role("heading", name="post /v1/push", exact=True))
     await expect(push).to_be_visible()
-    for path in ("/v1/push/batch", "/v1/tokens", "/v1/stats", "/v1/nodes", "/healthz", "/readyz", "/metrics"):
+    for path in (
+        "/v1/push/batch",
+        "/v1/tokens",
+        "/v1/stats",
+        "/v1/nodes",
+        "/v1/events",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    ):
         await expect(page.get_by_role("heading", name=path)).to_be_visible()
     await expect(page.locator("#operations")).not_to_contain_text("`")
     await page.get_by_label("API key").fill(running_node.key)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.demo.browser import NETWORK_TALK, Page, Tabs, until
+from tests.rig.browser import NETWORK_TALK, Page, Tabs, until
 from tests.rig.node import RunningNode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

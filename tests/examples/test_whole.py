@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.demo.browser import expect, launch
 from tests.fakes.nats import free_ports
+from tests.rig.browser import expect, launch
 from tests.rig.node import RunningNode, wait_until
 
 ROOT = Path(__file__).parents[2]

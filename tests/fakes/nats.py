@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pushgate.errors import StartError
-from pushgate.node.cluster import Member
 from pushgate.node.data_dir import DataDir
-from pushgate.node.nats_probe import Health
-from pushgate.node.nats_program import find_nats_server
-from pushgate.node.nats_server import NatsServer
+from pushgate.node.embedded.cluster import Member
+from pushgate.node.embedded.probe import Health
+from pushgate.node.embedded.program import find_nats_server
+from pushgate.node.embedded.server import NatsServer
 
 
 def nats_program() -> str:

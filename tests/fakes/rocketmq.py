@@ -91,7 +91,10 @@ class JavaServer:
         self._path = path
         path.mkdir(parents=True, exist_ok=True)
         (path / "conf").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        self._command = ["java", *FRUGAL, *options, f"-Duser.home={path}", "-cp", jars(), program, "-c", "conf"]
+        # It unpacks 13 MB of libraries at each start, and takes none away when it is killed.
+        self._unpacked = path / "unpacked"
+        places = (f"-Duser.home={path}", f"-Djava.io.tmpdir={self._unpacked}")
+        self._command = ["java", *FRUGAL, *options, *places, "-cp", jars(), program, "-c", "conf"]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -105,6 +108,8 @@ class JavaServer:
 
     def begin(self) -> None:
         """Start it, and wait for nothing."""
+        shutil.rmtree(self._unpacked, ignore_errors=True)
+        self._unpacked.mkdir()
         environment = os.environ | {"ROCKETMQ_HOME": str(self._path)}
         with (self._path / "out").open("wb") as out:
             self._process = subprocess.Popen(
@@ -124,6 +129,7 @@ class JavaServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self._unpacked, ignore_errors=True)
 
     def freeze(self) -> None:
         freeze(self.pid)

@@ -16,6 +16,7 @@ import pytest
 
 from pushgate.tenants.registry import hash_api_key
 from tests.rig.client import BINARY, TEXT, Refused, WsClient
+from tests.rig.events import EventStream
 from tests.rig.node import RunningNode, is_alive, wait_until
 
 MakeNode = Callable[..., RunningNode]
@@ -24,6 +25,8 @@ MARK = "mrk7"
 SECRET = f"{MARK}-secret-of-the-tokens-of-the-tenant"
 KEY = f"{MARK}-api-key"
 USER = f"{MARK}-user"
+ID = "order-7"
+"""The id of messages, which is shown at debug and nowhere else."""
 
 FILE = f"""
 [tenants.acme]
@@ -49,6 +52,7 @@ def call(node: RunningNode, method: str, path: str, body: Any = None, key: str =
     headers = {"Authorization": f"Bearer {key}", "User-Agent": f"{MARK}-agent"}
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers["Content-Type"] = "application/json"
+    headers |= {"traceparent": f"00-{MARK}", "tracestate": f"{MARK}={MARK}", "cookie": f"key={MARK}"}
     return httpx.request(method, node.api + path, content=content, headers=headers, timeout=10).status_code
 
 
@@ -67,11 +71,22 @@ async def live(node: RunningNode) -> None:
     """Do all that clients and callers may do, well and badly."""
     joined = await WsClient.join(node.clients_port, f"/ws?token={token()}&device={MARK}-device")
     packed = await WsClient.join(node.clients_port, f"/ws?token={token()}", protocol="pushgate.v1.msgpack")
-    target = {"user": USER, "event": f"{MARK}-event", "id": f"{MARK}-id"}
+    stream = await EventStream.join(node.clients_port, f"/sse?token={token()}&device={MARK}-browser")
+    target = {"user": USER, "event": f"{MARK}-event", "id": ID}
     for body in ({"data": f"{MARK}-data"}, {"data": {f"{MARK}-field": 1}}, {"data_base64": "bXJrNw=="}):
         assert call(node, "POST", "/v1/push", {**target, **body}) == 202
-        for client in (joined, packed):
+        for client in (joined, packed, stream):
             assert (await client.receive())["type"] == "message"
+    reliable = {**target, "id": f"{ID}-{time.time_ns()}", "qos": "reliable", "collapse": f"{MARK}-key", "data": MARK}
+    for path in (f"/v1/push?key={KEY}", "/v1/push/batch"):
+        many = {"pushes": [{**reliable, "id": f"{ID}-{time.time_ns()}"}]}
+        assert call(node, "POST", path, many if "batch" in path else reliable) in (200, 202)
+        for client in (joined, packed, stream):
+            message = await client.receive()
+    ack = json.dumps({"session": stream.session, "offset": message["offset"]}).encode()
+    posted = f"http://127.0.0.1:{node.clients_port}/ack?token="
+    assert httpx.post(posted + token(), content=ack, timeout=10).status_code == 204
+    assert httpx.post(f"{posted}{MARK}.b.c", content=ack, timeout=10).status_code == 401
     assert call(node, "POST", "/v1/push", {"everyone": True, "data": MARK, "tags": [f"{MARK}-tag"]}) == 202
     assert call(node, "POST", "/v1/push", {**target, "data": 1}, key=f"{MARK}-wrong-key") == 401
     for wrong in (b"{" + MARK.encode(), b'{"user": "%b", "%b": 1}' % (USER.encode(), MARK.encode())):
@@ -157,5 +172,7 @@ async def test_a_log_names_nobody(make_node: MakeNode, tmp_path: Path, level: st
         assert event in events
     assert ("a worker is started" in events) == (level == "debug")
     assert ("request" in events) == (level == "debug"), "of the API, and only there a line a request"
-    others = len(lines) - events.count("request")
+    assert ("delivered" in events) == (level == "debug"), "and a line for each worker that delivers what it pushed"
+    assert (ID in text) == (level == "debug")
+    others = len(lines) - sum(events.count(asked) for asked in ("request", "delivered", "delivered from the inbox"))
     assert others < 60, "a line an event in the life of the node, none a connection or a message"

@@ -235,6 +235,39 @@ async def test_a_device_that_connects_to_another_node_leaves_the_one_before(
         assert len(find_at(node, "alice")["sessions"]) == 2
 
 
+def events_of(asked: RunningNode, node: str) -> list[dict[str, Any]]:
+    """Return what happened to a node, as any worker of one tells it."""
+    answer = call(asked, "GET", "/v1/events").json()
+    assert answer["missing"] == []
+    return [event for event in answer["events"] if event["node"] == node]
+
+
+async def test_what_happens_to_a_node_is_told_by_all_through_an_upgrade(
+    two_nodes: tuple[RunningNode, RunningNode],
+) -> None:
+    a, b = two_nodes
+    killed = b.worker_pids[1]
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: "a worker ended" in [event["event"] for event in events_of(a, "b")], "its end is told")
+    wait_until(lambda: len(b.worker_pids) == 2 and b.answers_ready(), "another one is there")
+    said = await asyncio.to_thread(b.upgrade)
+    assert said.returncode == 0, said.stderr
+    wait_until(lambda: "handed over" in [event["event"] for event in events_of(a, "b")], "the old one has ended")
+    b.reload()
+    wait_until(lambda: events_of(a, "b")[-1]["event"] == "configuration reloaded", "the last one is told")
+    for asked in (a, b, a, b):
+        events = events_of(asked, "b")
+        assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+        (ended,) = (event["facts"] for event in events if event["event"] == "a worker ended")
+        assert (ended["pid"], ended["status"]) == (killed, -9)
+        told = [event["event"] for event in events]
+        for event, times in (("starting", 2), ("ready", 2), ("upgraded: the new one has everything", 1)):
+            assert told.count(event) == times
+        assert told.index("ready") < told.index("a worker ended") < told.index("upgrading")
+    others = [event["facts"].get("other") for event in events_of(b, "a")]
+    assert "b" in others
+
+
 async def test_receipts_know_the_devices_of_all_workers_of_all_nodes(
     two_nodes: tuple[RunningNode, RunningNode],
 ) -> None:

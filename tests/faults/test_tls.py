@@ -183,6 +183,8 @@ async def test_a_reload_changes_certificates_without_a_dropped_connection(
     wait_until(lambda: node.metrics()[expiry] > before + 20 * 86400, "the reload is done")
     for port in (node.clients_port, node.management_port):
         wait_until(lambda port=port: all(shown_at(node, port) == "two" for _ in range(10)), "every worker has it")  # type: ignore[misc]
+    (changed,) = (line for line in node.log_lines() if line["event"] == "certificates changed")
+    assert changed["ports"] == ["clients", "management"]
     new = await join(node, "new")
     assert name_shown(new) == "two"
     assert (await old["user0"].receive())["data"] == "hi"

@@ -53,6 +53,7 @@ QUESTIONS = (
         kick_of_nobody="DELETE /v1/users/nobody/sessions",
         numbers_of_another_tenant="GET /v1/stats?tenant=evil",
         nodes="GET /v1/nodes",
+        events="GET /v1/events",
     )
     + cases(
         answers(401, stays=True),
@@ -60,6 +61,7 @@ QUESTIONS = (
         kick_without_key=lines("DELETE /v1/users/a/sessions HTTP/1.1", "Host: h"),
         receipt_without_key=lines("GET /v1/messages/i?user=a&offset=1 HTTP/1.1", "Host: h"),
         numbers_without_key=lines("GET /v1/stats HTTP/1.1", "Host: h"),
+        events_without_key=lines("GET /v1/events HTTP/1.1", "Host: h"),
         batch_without_key=request(many({"user": "a"}), JSON, path="/v1/push/batch"),
     )
 )

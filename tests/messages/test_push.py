@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pushgate.messages.push import Push, decode_push, encode_push
+from pushgate.messages.push import Push, Trail, decode_push, encode_push
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
 
 pushes = st.builds(
@@ -22,6 +22,7 @@ pushes = st.builds(
     qos=st.sampled_from(["live", "reliable"]),
     ttl=st.integers(0, 2**31),
     collapse=st.none() | st.text(),
+    trail=st.none() | st.builds(Trail, st.text(), st.text()),
 )
 
 
@@ -43,6 +44,20 @@ def test_neighbouring_versions_read_each_other() -> None:
     fields = msgspec.msgpack.decode(encode_push(push))
     assert decode_push(msgspec.msgpack.encode([*fields, "a field of the future"])) == push
     assert decode_push(msgspec.msgpack.encode(fields[:6])) == push
+    followed = Push("t", ["u"], "i", "e", 1, b"1", trail=Trail("r", "p"))
+    fields = msgspec.msgpack.decode(encode_push(followed))
+    *_, trail = fields
+    assert decode_push(msgspec.msgpack.encode([*fields[:-1], [*trail, "a field of the future"]])) == followed
+
+
+def test_a_node_that_knows_no_trails_reads_a_push_that_has_one() -> None:
+    kinds = [(each.encode_name, each.type, each.default) for each in msgspec.structs.fields(Push)[6:-1]]
+    needed = [(each.encode_name, each.type) for each in msgspec.structs.fields(Push)[:6]]
+    before = msgspec.msgpack.Decoder(msgspec.defstruct("PushBefore", [*needed, *kinds], array_like=True))
+    followed = Push("t", ["u"], "i", "e", 1, b"1", trail=Trail("r", "p"))
+    read = before.decode(encode_push(followed))
+    assert msgspec.structs.astuple(read) == msgspec.structs.astuple(followed)[:-1]
+    assert decode_push(msgspec.msgpack.encode(read)) == msgspec.structs.replace(followed, trail=None)
 
 
 @pytest.mark.parametrize(

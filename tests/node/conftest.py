@@ -1,6 +1,7 @@
 import pytest
 
-from pushgate.node import timers
+from pushgate.node import back_off, loop
+from pushgate.node.loop import Loop
 
 
 class Clock:
@@ -12,10 +13,17 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def advance(self, seconds: float, loop: Loop) -> None:
+        """Let time pass, and then the loop do what there is to do, without waiting for more."""
+        self.now += seconds
+        loop.after(0.0, lambda: None)
+        loop.turn()
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Stop the time of Timers."""
+    """Stop the supervisor's time."""
     made = Clock()
-    monkeypatch.setattr(timers, "time", made)
+    for module in (loop, back_off):
+        monkeypatch.setattr(module, "time", made)
     return made

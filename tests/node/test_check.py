@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from pushgate.config import (
     NodeConfig,
     TenantConfig,
     TokenKeyConfig,
+    TracingConfig,
 )
 from pushgate.errors import ConfigError, StartError
 from pushgate.node.check import check_config, demo_tenant
-from pushgate.node.nats_program import find_nats_server
+from pushgate.node.embedded.program import find_nats_server
 from pushgate.sockets.certificates import Certificates
 from tests.rig.certificates import the_authority
 
@@ -34,6 +36,18 @@ def test_what_is_found_out() -> None:
     assert away.nats_server == "", "it is not there to be asked"
     redis = check_config(structs.replace(CONFIG, bus=BusConfig("redis://somewhere:1")))
     assert (redis.servers.inbox, redis.nats_server) == ("redis://somewhere:1", "")
+
+
+def test_tracing_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = structs.replace(CONFIG, tracing=TracingConfig("http://collector:4318/v1/traces"))
+    assert check_config(traced).warnings == []
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.delitem(sys.modules, "pushgate.tracing.otel")
+    with pytest.raises(ConfigError, match=r"^tracing\.endpoint: needs the extra: pip install 'pushgate\[otel\]'"):
+        check_config(traced)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    [doubt] = check_config(CONFIG).warnings
+    assert doubt.startswith("nothing is traced: OTEL_EXPORTER_OTLP_ENDPOINT needs the extra")
 
 
 def test_a_directory_needs_a_bus_that_can_keep_one() -> None:
@@ -57,6 +71,7 @@ def test_a_directory_needs_a_bus_that_can_keep_one() -> None:
         ("tenants", {"a": TenantConfig(token_keys=[TokenKeyConfig("HS256", secret="s")])}, "tenants.a.token_keys[0]"),
         ("clients", ClientsConfig(tls_certificate="/no/such.pem"), "clients.tls_key: expected"),
         ("clients", ClientsConfig(origins=["a.test"]), "clients.origins[0]: expected"),
+        ("tracing", TracingConfig("collector:4318"), "tracing.endpoint: expected a URL"),
         ("clients", ClientsConfig(trusted_proxies=["10.0.0.1/8"]), "clients.trusted_proxies[0]: expected"),
         ("management", ManagementConfig(tls_client_ca="ca.pem"), "management.tls_certificate: expected"),
         ("tenants", {"a": GOOD, "b": GOOD}, "tenants.b.api_keys[0]: expected a key that stands nowhere else"),

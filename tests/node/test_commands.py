@@ -1,6 +1,5 @@
 """The socket in the data directory, from both ends."""
 
-import selectors
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from structlog.testing import capture_logs
 from pushgate.errors import StartError
 from pushgate.node import commands
 from pushgate.node.commands import Commands, DrainProgress, Refusal, UpgradeProgress, ask_drain, ask_upgrade
+from pushgate.node.loop import Loop
 
 HALF = DrainProgress("draining", 5, 10, 30.0, 60.0)
 DONE = DrainProgress("drained", 0, 10, 0.0, 60.0)
@@ -25,17 +25,17 @@ STEPS: list[DrainProgress | UpgradeProgress] = [
 
 
 class Supervisor:
-    """A selector's loop on a thread of its own, with a socket that answers as told."""
+    """A supervisor's loop on a thread of its own, with a socket that answers as told."""
 
     def __init__(self, data_dir: Path) -> None:
         self.asked: list[float] = []
         self.refusal: Refusal | None = None
-        self.selector = selectors.DefaultSelector()
-        self.commands = Commands(self.selector, self._drain, self._upgrade)
+        self.loop = Loop()
+        self.commands = Commands(self.loop, self._drain, self._upgrade)
         self.commands.open(data_dir)
         self._ours, theirs = socket.socketpair()
-        self.selector.register(theirs, selectors.EVENT_READ, lambda: None)
-        self._end = theirs
+        self.loop.watch(theirs, self._end)
+        self._ended = False
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -51,20 +51,20 @@ class Supervisor:
         return self.refusal
 
     def _run(self) -> None:
-        while True:
-            for key, _ in self.selector.select():
-                if key.fileobj is self._end:
-                    return
-                key.data()
+        while not self._ended:
+            self.loop.turn()
+
+    def _end(self) -> None:
+        self._ended = True
 
     def end(self) -> None:
         """End as a process does: its descriptors are closed, and the file stays."""
         self._ours.send(b"!")
         self._thread.join()
-        for key in list(self.selector.get_map().values()):
+        for key in list(self.loop._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._ours.close()
-        self.selector.close()
+        self.loop._selector.close()
 
 
 @pytest.fixture
@@ -151,9 +151,8 @@ def test_there_is_no_directory(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_takes_no_socket_is_a_warning(tmp_path: Path) -> None:
-    selector = selectors.DefaultSelector()
+    loop = Loop()
     with capture_logs() as logs:
-        Commands(selector, lambda seconds: None, lambda: None).open(tmp_path / "none")
+        Commands(loop, lambda seconds: None, lambda: None).open(tmp_path / "none")
     assert [line["log_level"] for line in logs] == ["warning"]
-    assert not selector.get_map()
-    selector.close()
+    assert not loop._selector.get_map()

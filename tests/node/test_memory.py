@@ -4,8 +4,8 @@ import pytest
 
 from pushgate.metrics.catalogue import MEMORY_MAX, MEMORY_USED
 from pushgate.metrics.rows import Rows
+from pushgate.node.loop import Loop
 from pushgate.node.memory import LOOK, Memory, read_memory, watch_memory
-from pushgate.node.timers import Timers
 from tests.node.conftest import Clock
 
 MIB = 1024 * 1024
@@ -64,12 +64,11 @@ def test_this_machine() -> None:
 
 
 def test_it_is_looked_at_again(clock: Clock) -> None:
-    row, timers = Rows(1).row(1), Timers()
-    watch_memory(row, timers)
+    row, loop = Rows(1).row(1), Loop()
+    watch_memory(row, loop)
     assert 0 < row[MEMORY_USED] < row[MEMORY_MAX]
     row[MEMORY_USED] = row[MEMORY_MAX] = 0
     for _ in range(2):
-        clock.now += LOOK
-        timers.run_due()
+        clock.advance(LOOK, loop)
         assert 0 < row[MEMORY_USED] < row[MEMORY_MAX]
         row[MEMORY_USED] = row[MEMORY_MAX] = 0

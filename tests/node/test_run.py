@@ -1,4 +1,5 @@
 import faulthandler
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from pushgate.node.run import run
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A configuration to run with, and none of what is set up for a whole process."""
-    monkeypatch.setattr(log, "set_up", lambda level, style: None)
+    monkeypatch.setattr(log, "set_up", lambda level, style, journal: None)
     monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)
     return Config(node=NodeConfig(data_dir=str(tmp_path / "data")), tenants={"acme": TenantConfig()})
 
 
 def supervisor(fault: Exception | None) -> type:
     class Fake:
-        def __init__(self, *_: Any) -> None:
+        def __init__(self, *_: Any, **__: Any) -> None:
             pass
 
         def run(self) -> int:
@@ -38,8 +40,9 @@ def test_a_fault_of_the_supervisor_is_one_line(config: Config, monkeypatch: pyte
     monkeypatch.setattr(module, "Supervisor", supervisor(RuntimeError("unforeseen")))
     with capture_logs() as logs:
         assert run(lambda: config, zero_config=False) == 1
-    assert [(line["event"], line["log_level"], line["exc_info"]) for line in logs] == [
-        ("the node failed", "error", True)
+    assert [(line["event"], line["log_level"], line.get("exc_info")) for line in logs] == [
+        ("starting", "info", None),
+        ("the node failed", "error", True),
     ]
 
 
@@ -47,7 +50,7 @@ def test_what_keeps_a_node_from_running_is_told_by_the_command(config: Config, m
     monkeypatch.setattr(module, "Supervisor", supervisor(StartError("the port is taken")))
     with capture_logs() as logs, pytest.raises(StartError, match="the port is taken"):
         run(lambda: config, zero_config=False)
-    assert logs == []
+    assert [line["event"] for line in logs] == ["starting"]
 
 
 @pytest.mark.parametrize("fault", [None, RuntimeError()])

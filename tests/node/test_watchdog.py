@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from pushgate.metrics.catalogue import WATCHDOG_KILLS, WORKER_TICKS
 from pushgate.metrics.rows import Rows
-from pushgate.node.timers import Timers
+from pushgate.node.loop import Loop
 from pushgate.node.watchdog import Watchdog
 from tests.node.conftest import Clock
 
@@ -30,17 +30,16 @@ class Node:
         self.rows = Rows(2)
         self.workers = [FakeWorker(0), FakeWorker(1)]
         self.stuck: set[int] = set()
-        self.timers = Timers()
-        self.watchdog = Watchdog(self.workers, self.rows, self.timers, 10)
+        self.loop = Loop()
+        self.watchdog = Watchdog(self.workers, self.rows, self.loop, 10)
         self.watchdog.start()
 
     def pass_seconds(self, count: int) -> None:
         for _ in range(count):
-            self.clock.now += 1
             for worker in self.workers:
                 if worker.index not in self.stuck:
                     self.rows.row(worker.index)[WORKER_TICKS] += 4
-            self.timers.run_due()
+            self.clock.advance(1, self.loop)
 
     def kills(self, index: int) -> int:
         return self.rows.row(index)[WATCHDOG_KILLS]
@@ -69,6 +68,7 @@ def test_a_stuck_worker_is_told_to_speak_and_then_killed(node: Node) -> None:
     assert logs == [
         {
             "part": "supervisor",
+            "lifecycle": True,
             "log_level": "error",
             "event": "a worker is stuck",
             "worker": 1,
@@ -91,8 +91,7 @@ def test_one_that_comes_back_in_time_is_left_alone(node: Node) -> None:
 def test_nobody_is_killed_for_a_stall_of_the_supervisor(node: Node) -> None:
     """All of the machine slept for an hour: there is one look after it, and the workers tick again."""
     node.pass_seconds(3)
-    node.clock.now += 3600
-    node.timers.run_due()
+    node.clock.advance(3600, node.loop)
     assert node.watchdog.silence == 1
     node.pass_seconds(20)
     assert [worker.signals for worker in node.workers] == [[], []]
@@ -114,12 +113,10 @@ def test_the_one_started_in_its_place_begins_anew(node: Node) -> None:
 
 
 def test_a_short_limit_is_looked_at_more_often(clock: Clock) -> None:
-    timers, worker = Timers(), FakeWorker(0)
-    Watchdog([worker], Rows(1), timers, 1.0).start()
+    loop, worker = Loop(), FakeWorker(0)
+    Watchdog([worker], Rows(1), loop, 1.0).start()
     for _ in range(4):
-        clock.now += 0.25
-        timers.run_due()
+        clock.advance(0.25, loop)
     assert worker.signals == []
-    clock.now += 0.25
-    timers.run_due()
+    clock.advance(0.25, loop)
     assert worker.signals == [signal.SIGABRT]

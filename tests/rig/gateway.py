@@ -18,6 +18,7 @@ from pushgate.config import ClientsConfig, LimitsConfig, TenantConfig, TokenKeyC
 from pushgate.delivery.acknowledging import Acknowledging
 from pushgate.delivery.answers import Answers
 from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.following import Following
 from pushgate.delivery.questions import Questions
 from pushgate.delivery.router import Router
 from pushgate.messages.push import Push, encode_push
@@ -39,6 +40,7 @@ from pushgate.sockets.listener import Listener, open_listener
 from pushgate.sockets.poller import Poller
 from pushgate.sockets.tls import TlsClients
 from pushgate.tenants.registry import Tenants
+from pushgate.tracing import Tracer
 from pushgate.wire.upgrade import Headers
 from tests.rig.client import WsClient
 from tests.rig.events import EventStream
@@ -67,7 +69,13 @@ class Gateway:
     It is one of two by its rows and its counts of addresses; tests play the other.
     """
 
-    def __init__(self, tls: Certificate | None = None, limits: LimitsConfig | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        tls: Certificate | None = None,
+        limits: LimitsConfig | None = None,
+        tracer: Tracer | None = None,
+        **settings: Any,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.config = structs.replace(ClientsConfig(), **settings)
         self.terms = terms = Terms(self.config, limits or LimitsConfig())
@@ -89,13 +97,14 @@ class Gateway:
         self.tls_port, patience = TlsPort(tls), self.config.handshake_timeout
         self.tls = TlsClients(self.poller, self.tls_port, patience, addresses, self.row, self.lobby.admit)
         self.door = Door(self.poller, terms, admission, self.tls_port, patience, self.row, self._let_in)
-        self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later)
+        following = Following(self.sessions, "here", tracer)
+        self.fanout = FanOut(self.sessions, self.row, self.loop.call_soon, self.loop.call_later, following=following)
         self.stopping = False
-        self.bus = MemoryBus()
-        self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, has_inbox=True)
+        self.bus, self.inbox = MemoryBus(), None
+        self.answers = Answers(self.sessions, self.rows, tenants.numbers, self._why_not_ready, True, list)
         self.questions = Questions(Node("here", 1), 0, self.bus, self.answers.reply, self.row)
         self.acknowledging = Acknowledging(self.questions, self.poller, self.row)
-        self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear)
+        self.router = Router(self.sessions, self.fanout, self.row, self.questions.hear, following=following)
         self.socket = open_listener(self.config.host, 0, 128)
         self.port: int = self.socket.getsockname()[1]
         self.listener = Listener(self.socket, self.poller, self.row, self.door.knock, self.loop.call_later)

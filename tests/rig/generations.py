@@ -5,9 +5,10 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from pushgate.delivery.holding import Holding
 from pushgate.messages.shard import SHARDS, owner_of, shard_of
-from pushgate.node.giving import Giving
-from pushgate.node.taking import Predecessor, Taking
+from pushgate.node.handover.giving import Giving
+from pushgate.node.handover.taking import Predecessor, Taking
 from pushgate.sessions.arrival import Arrival, decode_arrival, encode_arrival
 from pushgate.sockets.handoff import open_channel
 from tests.rig.client import WsClient
@@ -23,50 +24,32 @@ class Worker:
         self.gateway = gateway
         self.shards = [shard for shard in range(SHARDS) if owner_of(shard, workers) == index]
         self.taking: Taking | None = None
-        self.complete = False
-        self.giving = Giving(
-            index,
-            self.shards,
-            gateway.sessions,
-            gateway.lobby,
-            gateway.router,
-            gateway.fanout,
-            gateway.bus,
-            None,
-            self.take,
-        )
+        self.is_complete = False
+        self.giving = Giving(index, self.shards, gateway.sessions, gateway.lobby, gateway, self.admit)
         gateway.lobby._deliver = self._deliver
 
     def take_from(self, predecessor: Predecessor) -> None:
-        gateway = self.gateway
-        self.taking = Taking(
-            predecessor,
-            self.shards,
-            gateway.poller,
-            gateway.sessions,
-            gateway.router,
-            gateway.fanout,
-            self.take,
-            self._refuse,
-            gateway.loop.call_later,
-            self._note_complete,
-            gateway.row,
+        gateway, router = self.gateway, self.gateway.router
+        holding = Holding(
+            gateway.sessions, router.deliver, gateway.fanout.start, self.shards, predecessor.workers, gateway.row
         )
+        later = gateway.loop.call_later
+        self.taking = Taking(predecessor, gateway.poller, gateway.sessions, router, holding, self, later)
 
-    def take(self, fd: int, arrival: Arrival) -> None:
+    def admit(self, fd: int, arrival: Arrival) -> None:
         if self.taking is not None and self.taking.hold(fd, arrival):
             return
         if not self.giving.divert(fd, arrival):
             self.gateway.inbound.take(fd, arrival)
 
-    def _deliver(self, fd: int, arrival: Arrival) -> None:
-        self.take(fd, decode_arrival(encode_arrival(arrival)))
-
-    def _note_complete(self) -> None:
-        self.complete = True
-
-    def _refuse(self, caller: socket.socket) -> None:
+    def serve(self, caller: socket.socket) -> None:
         raise AssertionError("no caller was there")
+
+    def complete(self) -> None:
+        self.is_complete = True
+
+    def _deliver(self, fd: int, arrival: Arrival) -> None:
+        self.admit(fd, decode_arrival(encode_arrival(arrival)))
 
 
 class Generations:
@@ -112,7 +95,7 @@ class Generations:
     async def complete(self) -> None:
         """Wait until the new ones have everything."""
         async with asyncio.timeout(10):
-            while not all(worker.complete for worker in self.new):
+            while not all(worker.is_complete for worker in self.new):
                 await asyncio.sleep(0.002)
 
     async def hand_over(self) -> None:

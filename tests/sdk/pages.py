@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.demo.browser import Browser, Page
-from tests.demo.browser import launch as launch_chromium
+from tests.rig.browser import Browser, Page
+from tests.rig.browser import launch as launch_chromium
 from tests.sdk.site import Site
 
 __all__ = ["Browser", "Page", "Pages", "launch"]

@@ -96,8 +96,9 @@ class Good:
         wanted = [upgrade_request(address, sign(secret, name, "default", expires)) for name in names]
         for start in range(0, len(wanted), PORTION):
             until = time.monotonic() + 1
-            self._swarm.open(wanted[start : start + PORTION])
-            while time.monotonic() < until or not self._swarm.settled:
+            portion = wanted[start : start + PORTION]
+            self._swarm.opening.start(len(portion), portion.__getitem__)
+            while time.monotonic() < until or not self._swarm.opening.settled:
                 self._swarm.step(0.05)
 
     def push(self) -> None:
@@ -127,7 +128,7 @@ class Good:
     def end(self) -> End:
         """Return what came of it all."""
         swarm, callers, per_user = self._swarm, self._callers, self._order.per_user
-        wrong = Counter(dict(swarm.failures + swarm.lost + callers.errors))
+        wrong = Counter(dict(swarm.opening.failures + swarm.lost + callers.errors))
         came = 0
         for fd in swarm.live():
             owed, got = callers.accepted[swarm.number[fd] // per_user], swarm.got[fd]

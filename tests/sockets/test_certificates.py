@@ -227,7 +227,7 @@ def test_a_reload_of_the_same_changes_nothing(tmp_path: Path) -> None:
     paths = the_authority().write(tmp_path, "one")
     port = TlsPort(read(paths))
     before = port.context
-    port.load(read(paths))
+    assert not port.load(read(paths))
     assert port.context is before, "and clients can still resume their sessions"
 
 
@@ -235,7 +235,7 @@ def test_a_reload_can_switch_tls_off_and_on(tmp_path: Path) -> None:
     port = TlsPort()
     assert port.context is None
     certificate = read(the_authority().write(tmp_path, "one"))
-    port.load(certificate)
+    assert port.load(certificate)
     assert name_of(shake(port, the_authority().trust())[0]) == "one"
     port.load(None)
     assert port.context is None

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 import pushgate
-from tests.demo.browser import NETWORK_TALK, Browser, BrowserContext, Page, expect, launch
 from tests.fakes.nats import free_ports
+from tests.rig.browser import NETWORK_TALK, Browser, BrowserContext, Page, expect
 from tests.rig.node import RunningNode, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -93,11 +93,10 @@ def answers(url: str) -> bool:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium."""
+async def browser(browser: Browser) -> AsyncIterator[Browser]:
+    """A headless Chromium, with patience."""
     expect.set_options(timeout=20_000)  # a page that lost the gateway waits before it comes back
-    async with launch() as chromium:
-        yield chromium
+    yield browser
     expect.set_options(timeout=5_000)
 
 

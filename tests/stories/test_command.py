@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pushgate
-from tests.demo.browser import expect, launch
+from tests.rig.browser import expect, launch
 from tests.rig.node import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.browser import Page, expect
+from tests.rig.browser import Page, expect
 from tests.stories.conftest import Stories
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

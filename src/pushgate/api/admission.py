@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request
 
+from pushgate.api.calls import Call
 from pushgate.api.context import ApiContext
 from pushgate.api.notation import JSON_TYPE, media_of
 from pushgate.api.push import Form, PushRoute
@@ -28,6 +29,12 @@ def request_id_for(request: AnyRequest) -> str:
     """Return the id that the request has."""
     request_id: str = request.scope["state"]["request_id"]
     return request_id
+
+
+def call_of(request: AnyRequest) -> Call | None:
+    """Return what follows the request, None where nothing does."""
+    call: Call | None = request.scope["state"].get("call")
+    return call
 
 
 def admit(request: AnyRequest) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pushgate.api.bodies import bad_body
+from pushgate.api.calls import Call
 from pushgate.api.context import ApiContext
 from pushgate.api.problems import Answer, describe_problem, internal_error
 from pushgate.api.push import Form, PushRoute, accept
@@ -31,13 +32,17 @@ class Taken(NamedTuple):
 
 
 class Batch:
-    """The pushes of one call, while they are read and sent on: `results` has what became of each."""
+    """The pushes of one call, while they are read and sent on: `results` has what became of each.
 
-    def __init__(self, context: ApiContext, route: PushRoute, tenant: str, form: Form) -> None:
+    `call` has them followed.
+    """
+
+    def __init__(self, context: ApiContext, route: PushRoute, tenant: str, form: Form, call: Call | None) -> None:
         self._context = context
         self._route = route
         self._tenant = tenant
         self._form = form
+        self._call = call
         self.results: list[PushResult] = []
         self.taken: list[Taken] = []
 
@@ -71,7 +76,7 @@ class Batch:
         if not live:
             return []
         try:
-            addressing, pushes = self._context.addressing, [each.push for each in live]
+            addressing, pushes = self._context.addressing, self._pushes_of(live)
             if addressing is None:
                 parcels: Sequence[Parcel] = [parcel for push in pushes for parcel in to_parcels(push)]
             else:
@@ -93,7 +98,7 @@ class Batch:
             return []
         outcomes: Sequence[Appended | Problem]
         try:
-            outcomes = await append_pushes(self._route.inbox(), self._tenant, [each.push for each in reliable])
+            outcomes = await append_pushes(self._route.inbox(), self._tenant, self._pushes_of(reliable))
         except Problem as problem:
             outcomes = [problem] * len(reliable)
         failures = []
@@ -106,12 +111,23 @@ class Batch:
                 self.results[each.place] = PushResult(202, accepted.id, accepted.offset, accepted.duplicate)
         return failures
 
+    def _pushes_of(self, taken: Sequence[Taken]) -> list[Push]:
+        """Return pushes as they are sent on."""
+        pushes = [each.push for each in taken]
+        return pushes if self._call is None else self._call.follow(pushes)
+
 
 async def push_batch(
-    context: ApiContext, route: PushRoute, tenant: str, body: bytes, form: Form, request_id: str
+    context: ApiContext,
+    route: PushRoute,
+    tenant: str,
+    body: bytes,
+    form: Form,
+    request_id: str,
+    call: Call | None = None,
 ) -> Answer:
     """Return the answer to a batch: 200 with a result for each push, else a problem for all of them. Never raises."""
-    batch = Batch(context, route, tenant, form)
+    batch = Batch(context, route, tenant, form, call)
     count = 1
     try:
         quota = route.quota_of(tenant)

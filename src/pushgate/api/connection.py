@@ -15,7 +15,6 @@ from pushgate.api.notation import JSON_TYPE, MSGPACK_TYPES
 from pushgate.api.problems import Answer
 from pushgate.api.push import PUSH_PATH
 from pushgate.api.state import ApiState
-from pushgate.api.trace import trace
 
 MAX_HEAD = 64 * 1024
 """Bytes of a request, beside those of its body, that may come after the packet it begins in.
@@ -118,6 +117,7 @@ class Connection(HttpToolsProtocol):
         state.total_requests += 1
         transport = self.transport
         if transport.is_closing():
+            self._end_call(cycle, answer)
             return
         status, body, headers, media = answer
         if status == 202 and cycle.keep_alive and not headers:
@@ -138,10 +138,14 @@ class Connection(HttpToolsProtocol):
                 body,
             )
         )
-        if cycle.began:
-            trace("POST", PUSH_PATH, status, cycle.request_id, cycle.tenant, cycle.began)
+        if cycle.call is not None:
+            self._end_call(cycle, answer)
         if not cycle.keep_alive:
             self._close()
+
+    def _end_call(self, cycle: PushCycle, answer: Answer) -> None:
+        if cycle.call is not None:
+            cycle.call.end("POST", PUSH_PATH, answer.status, cycle.tenant)
 
     def _decline_upgrade(self) -> bytes:
         """Return the head of a request that would rather speak another protocol without that wish, to parse again.

@@ -11,6 +11,7 @@ from pushgate.messages.questions import Question
 from pushgate.metrics.rows import Row, Rows
 from pushgate.routing.addressing import Addressing
 from pushgate.tenants.registry import Quota
+from pushgate.tracing import Tracer
 
 
 class TenantKeys(Protocol):
@@ -49,10 +50,10 @@ class ApiContext:
 
     `row` is the worker's own of `rows`. `not_ready` returns the reasons why this worker should get no traffic
     beside a bus that is away; none means ready. `inbox` is None on a node without one, `addressing` where live pushes
-    go to every node.
+    go to every node, `tracer` where nothing is traced.
     """
 
-    __slots__ = ("addressing", "bus", "config", "inbox", "not_ready", "questions", "row", "rows", "tenants")
+    __slots__ = ("addressing", "bus", "config", "inbox", "not_ready", "questions", "row", "rows", "tenants", "tracer")
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class ApiContext:
         row: Row,
         not_ready: Callable[[], list[str]],
         addressing: Addressing | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.config = config
         self.tenants = tenants
@@ -75,3 +77,4 @@ class ApiContext:
         self.row = row
         self.not_ready = not_ready
         self.addressing = addressing
+        self.tracer = tracer

@@ -1,5 +1,6 @@
 """One push on a connection, from its head to its answer."""
 
+from pushgate.api.calls import Call
 from pushgate.api.problems import Answer
 from pushgate.api.push import JSON_FORM, Form
 
@@ -14,15 +15,15 @@ class _Unheard:
 class PushCycle:
     """A push being received or answered; to uvicorn's protocol it looks like its own RequestResponseCycle.
 
-    `tenant` and `form` are whose it is and what it is written in. `request_id` is "" when its caller gave it none;
-    `began` is when it came, where requests are logged.
+    `tenant` and `form` are whose it is and what it is written in. `request_id` is "" when its caller gave it none,
+    and `call` None unless it is followed.
     `turn`: no answer before this one is owed. `complete`: nothing of it is waited for any more. `refusal`: the
     answer when its head or its size shows already that it is not taken.
     """
 
     __slots__ = (
-        "began",
         "body",
+        "call",
         "complete",
         "disconnected",
         "expects",
@@ -41,7 +42,7 @@ class PushCycle:
         self.turn = turn
         self.tenant = ""
         self.request_id = ""
-        self.began = 0.0
+        self.call: Call | None = None
         self.form: Form = JSON_FORM
         self.body: bytes | bytearray = b""
         self.size = 0

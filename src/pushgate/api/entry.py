@@ -1,47 +1,46 @@
 """What a request meets before Litestar: it gets its id, and is routed by its path as it came."""
 
-import time
-
 from litestar import Litestar
 from litestar.types import Message, Receive, Scope, Send
 
+from pushgate.api.calls import Call, Calls
+from pushgate.api.push import BATCH_PATH, PUSH_PATH
 from pushgate.api.request_id import new_request_id, request_id_of
-from pushgate.api.trace import trace
 
 
 class Entry:
     """An ASGI application around Litestar's.
 
-    Routes see a path without its percent-encoding undone: in a uid `%2F` is a character, and `/` ends it. `traced` has
-    every request logged.
+    Routes see a path without its percent-encoding undone: in a uid `%2F` is a character, and `/` ends it. `calls` is
+    None where none is followed.
     """
 
-    def __init__(self, app: Litestar, traced: bool) -> None:
+    def __init__(self, app: Litestar, calls: Calls | None) -> None:
         self._app = app
-        self._traced = traced
+        self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        scope["path"] = scope["raw_path"].decode()
-        scope.setdefault("state", {})["request_id"] = request_id_of(dict(scope["headers"])) or new_request_id()
-        await self._app(scope, receive, _trace(scope, send) if self._traced else send)
+        path = scope["path"] = scope["raw_path"].decode()
+        headers, state = dict(scope["headers"]), scope.setdefault("state", {})
+        call = None
+        if self._calls is not None:
+            call = self._calls.begin(headers, path if path in (PUSH_PATH, BATCH_PATH) else "")
+        if call is None:
+            state["request_id"] = request_id_of(headers) or new_request_id()
+        else:
+            state |= {"request_id": call.request_id, "call": call}
+            send = _follow(scope, send, call)
+        await self._app(scope, receive, send)
 
 
-def _trace(scope: Scope, send: Send) -> Send:
-    """Return a `send` that also logs the request once its answer begins."""
-    began = time.monotonic()
+def _follow(scope: Scope, send: Send, call: Call) -> Send:
+    """Return a `send` that also ends the call once its answer begins."""
 
-    async def send_traced(message: Message) -> None:
+    async def send_followed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            state = scope["state"]
-            trace(
-                str(scope.get("method", "")),
-                scope.get("path_template", ""),
-                message["status"],
-                state["request_id"],
-                state.get("tenant", ""),
-                began,
-            )
+            method, route = str(scope.get("method", "")), scope.get("path_template", "")
+            call.end(method, route, message["status"], scope["state"].get("tenant", ""))
         await send(message)
 
-    return send_traced
+    return send_followed

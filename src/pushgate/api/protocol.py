@@ -8,7 +8,6 @@
 - No timer, task or context is made for a push. Deadlines are kept by a sweep over all connections.
 """
 
-import time
 from functools import partial
 
 from pushgate.api.connection import BODY, HEAD, NOTHING, Connection, LastRequest
@@ -16,7 +15,7 @@ from pushgate.api.cycle import PushCycle
 from pushgate.api.drive import Drive
 from pushgate.api.problems import Answer, answer_problem
 from pushgate.api.push import PUSH_PATH
-from pushgate.api.request_id import new_request_id, request_id_of
+from pushgate.api.request_id import request_id_of
 from pushgate.errors import Problem
 
 _PATH = PUSH_PATH.encode()
@@ -102,9 +101,10 @@ class ApiProtocol(Connection):
         self.cycle = cycle  # type: ignore[assignment]
         if b"x-request-id" in headers:
             cycle.request_id = request_id_of(headers)
-        if self.server_state.traced:
-            cycle.began = time.monotonic()
-            cycle.request_id = cycle.request_id or new_request_id()
+        if self.server_state.calls is not None:
+            cycle.call = self.server_state.calls.begin(headers, PUSH_PATH)
+            if cycle.call is not None:
+                cycle.request_id = cycle.call.request_id
         if not parser.should_keep_alive() or self.server_state.stopping or parser.get_http_version() != "1.1":
             cycle.keep_alive = False
             self._last = True
@@ -145,7 +145,7 @@ class ApiProtocol(Connection):
         if cycle.refusal is not None:
             self._write(cycle, cycle.refusal)
             return True
-        coroutine = self._route.push(cycle.tenant, bytes(cycle.body), cycle.form, cycle.request_id)
+        coroutine = self._route.push(cycle.tenant, bytes(cycle.body), cycle.form, cycle.request_id, cycle.call)
         try:
             future = coroutine.send(None)
         except StopIteration as stop:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec import UNSET, Raw, json, msgpack
 
 from pushgate.api.bodies import BodyReader, Errors, bad_body
+from pushgate.api.calls import Call
 from pushgate.api.context import ApiContext
 from pushgate.api.keys import Keys
 from pushgate.api.notation import JSON_TYPE, MSGPACK, MSGPACK_TYPES, media_of
@@ -28,6 +29,7 @@ from pushgate.routing.addressing import to_parcels
 from pushgate.tenants.registry import Quota
 
 PUSH_PATH = "/v1/push"
+BATCH_PATH = "/v1/push/batch"
 DEFAULT_TTL = 3600
 
 Say = Callable[[Raw, Errors], tuple[bytes, bool]]
@@ -73,8 +75,10 @@ class PushRoute:
             return tenant, JSON_FORM
         return tenant, FORMS[media_of(content_type, *FORMS)]
 
-    async def push(self, tenant: str, body: bytes, form: Form, request_id: str = "") -> Answer:
-        """Return the answer to a push: 202 once the bus has it, else a problem. Never raises.
+    async def push(
+        self, tenant: str, body: bytes, form: Form, request_id: str = "", call: Call | None = None
+    ) -> Answer:
+        """Return the answer to a push: 202 once the bus has it, else a problem. Never raises. `call` has it followed.
 
         It awaits nothing but the bus, and the directory where there is one, so with a bus that answers at once it
         completes in its first step.
@@ -84,6 +88,8 @@ class PushRoute:
             quota = self.quota_of(tenant)
             push, kind = self.read(tenant, body, form, quota)
             self.charge(quota, 1)
+            if call is not None:
+                (push,) = call.follow((push,))
             if push.qos == "reliable":
                 accepted = accept(push, (await append_pushes(self.inbox(), tenant, (push,)))[0])
             else:

@@ -1,12 +1,10 @@
-"""What the API tells of users and nodes, as structs that the documentation is made of."""
+"""What the API tells of users and messages, as structs that the documentation is made of."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
-Missing = Annotated[
-    list[str], Meta(description="Nodes that did not answer within a second: what they know is not in here.")
-]
+from pushgate.messages.nodes import Missing
 
 
 class SessionState(Struct, frozen=True):
@@ -72,38 +70,6 @@ class Stats(Struct, frozen=True):
 
     total: Numbers
     nodes: list[NodeNumbers]
-    missing: Missing
-
-
-class NodeState(Struct, frozen=True):
-    """A node as a whole, all tenants together; `ready` when it should get traffic: all its workers hear the bus, and it
-    does not stop. `not_ready` has the reasons against it, as far as one of its workers knows them.
-
-    `up` is in seconds since it was started or upgraded. `bus_workers` are the workers that hear the bus,
-    `inbox_workers` those whose inbox takes reliable messages (null: the node has none). Rates are over the last ten
-    seconds. What a node of an older version does not tell is null.
-    """
-
-    node: str
-    version: str
-    workers: int
-    ready: bool
-    not_ready: list[str] | None = None
-    draining: bool | None = None
-    upgrading: bool | None = None
-    up: int | None = None
-    connections: int | None = None
-    users: int | None = None
-    pushes_per_second: float | None = None
-    delivered_per_second: float | None = None
-    bus_workers: int | None = None
-    inbox_workers: int | None = None
-
-
-class Nodes(Struct, frozen=True):
-    """The nodes that answered."""
-
-    nodes: list[NodeState]
     missing: Missing
 
 

@@ -7,12 +7,22 @@ from typing import Any
 
 from litestar import Response, get, post
 
-from pushgate.api.admission import AnyRequest, admit_form, admit_json, context_of, push_route_of, request_id_for
+from pushgate.api.admission import (
+    AnyRequest,
+    admit_form,
+    admit_json,
+    call_of,
+    context_of,
+    push_route_of,
+    request_id_for,
+)
 from pushgate.api.batch import push_batch
 from pushgate.api.bodies import BodyReader, bad_body
+from pushgate.api.calls import Call
+from pushgate.api.events import EVENT_ROUTES
 from pushgate.api.openapi import Operation
 from pushgate.api.problems import Answer, to_response
-from pushgate.api.push import FORMS, PUSH_PATH, Form
+from pushgate.api.push import BATCH_PATH, FORMS, PUSH_PATH, Form
 from pushgate.api.receipts import find_receipt
 from pushgate.api.rules import has_control
 from pushgate.api.schemas import Alive, BatchAnswered, BatchBody, PushAccepted, PushBody, TokenBody, TokenMade
@@ -141,16 +151,16 @@ async def push(request: AnyRequest) -> Response[bytes]:
     return await _answer(request, push_route_of(request).push)
 
 
-@post(f"{PUSH_PATH}/batch", status_code=200, opt={"operation": BATCH}, request_max_body_size=None)
+@post(BATCH_PATH, status_code=200, opt={"operation": BATCH}, request_max_body_size=None)
 async def push_many(request: AnyRequest) -> Response[bytes]:
     """Answer a batch of pushes."""
     return await _answer(request, partial(push_batch, context_of(request), push_route_of(request)))
 
 
 async def _answer(
-    request: AnyRequest, take: Callable[[str, bytes, Form, str], Coroutine[Any, Any, Answer]]
+    request: AnyRequest, take: Callable[[str, bytes, Form, str, Call | None], Coroutine[Any, Any, Answer]]
 ) -> Response[bytes]:
-    """Answer a push or many: `take` is given the tenant, the body, its form and the request's id."""
+    """Answer a push or many: `take` is given the tenant, the body, its form, the request's id and what follows it."""
     route, request_id = push_route_of(request), request_id_for(request)
     try:
         tenant, form = admit_form(request)
@@ -161,7 +171,7 @@ async def _answer(
                 raise route.too_large()
     except Problem as problem:
         return to_response(route.refuse(problem, request_id))
-    return to_response(await take(tenant, bytes(body), form, request_id))
+    return to_response(await take(tenant, bytes(body), form, request_id, call_of(request)))
 
 
 @post("/v1/tokens", status_code=200, opt={"operation": TOKEN})
@@ -228,4 +238,16 @@ async def metrics(request: AnyRequest) -> Response[bytes]:
     return Response(b"".join(parts), media_type=CONTENT_TYPE)
 
 
-ROUTES = (push, push_many, find_receipt, make_token, *USER_ROUTES, *STATS_ROUTES, find_tenant, healthz, readyz, metrics)
+ROUTES = (
+    push,
+    push_many,
+    find_receipt,
+    make_token,
+    *USER_ROUTES,
+    *STATS_ROUTES,
+    *EVENT_ROUTES,
+    find_tenant,
+    healthz,
+    readyz,
+    metrics,
+)

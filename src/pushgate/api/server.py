@@ -8,6 +8,7 @@ from typing import cast
 from litestar import Litestar
 from uvicorn import Config
 
+from pushgate.api.calls import Calls
 from pushgate.api.context import ApiContext
 from pushgate.api.entry import Entry
 from pushgate.api.protocol import ApiProtocol
@@ -31,10 +32,11 @@ class ApiServer:
         app.state.context = context
         app.state.push_route = route
         self._loop = loop
-        traced = context.config.log.level == "debug"
+        logged = context.config.log.level == "debug"
+        calls = Calls(logged, context.tracer) if logged or context.tracer is not None else None
         self._tls = tls
         self._config = Config(
-            Entry(app, traced),
+            Entry(app, calls),
             interface="asgi3",
             ws="none",
             lifespan="off",
@@ -43,7 +45,7 @@ class ApiServer:
             proxy_headers=False,
         )
         self._config.load()
-        self._state = ApiState(route, context.config.management.keep_alive, traced)
+        self._state = ApiState(route, context.config.management.keep_alive, calls)
         self._adopting: set[asyncio.Task[None]] = set()
         self._timer = loop.call_later(SWEEP, self._sweep)
 

@@ -6,7 +6,8 @@ from msgspec import structs
 from pushgate.api.admission import AnyRequest, admit_reader
 from pushgate.api.asking import ask
 from pushgate.api.openapi import Operation
-from pushgate.api.reports import NodeNumbers, Nodes, NodeState, Numbers, Stats
+from pushgate.api.reports import NodeNumbers, Numbers, Stats
+from pushgate.messages.nodes import Nodes, NodeState
 from pushgate.messages.questions import Count, Counted
 
 _NUMBERS = {

@@ -20,9 +20,9 @@ def bench_broadcast(common: Common, connections: int, rounds: int, size: int, sh
     request = PushRequest(common.target.api, common.target.api_key, EVERYONE, padding_for(size))
     with Crew(common, shares) as crew:
         open_all(crew, common, connections, show)
-        used = server_cost.cpu_seconds(common.server_pids)
+        used, spent = server_cost.cpu_seconds(common.server_pids), crew.progress().cpu
         each = [{"round": number, **push_round(crew, common, request, show)} for number in range(1, rounds + 1)]
-        cpu = server_cost.cpu_seconds(common.server_pids) - used
+        cpu, spent = server_cost.cpu_seconds(common.server_pids) - used, crew.progress().cpu - spent
         refused = any(not 200 <= figures["status"] < 300 for figures in each)
         totals = crew.totals()
         missing = max(0, totals.opened * rounds - totals.messages)
@@ -43,7 +43,9 @@ def bench_broadcast(common: Common, connections: int, rounds: int, size: int, sh
                 "cpu_us_per_write": per(cpu * 1e6, totals.messages, 2),
                 "cpu_s": round(cpu, 2),
             }
-        figures["generator"] = generator(totals, len(shares), crew.busiest)
+        figures["generator"] = generator(totals, len(shares), crew.busiest) | {
+            "cpu_us_per_write": per(spent * 1e6, totals.messages, 2)
+        }
         ok = totals.opened == connections and not (totals.lost or missing or refused)
         return conclude(figures, ok, totals, crew)
 

@@ -9,12 +9,12 @@ import select
 import socket
 from array import array
 from collections import Counter
-from errno import errorcode
 from time import monotonic_ns
 
 from pushgate.bench.histogram import Histogram
 from pushgate.bench.options import Address
 from pushgate.bench.payload import Ids, PushRequest
+from pushgate.bench.sources import name_error
 
 _BATCH = 512
 _BUFFER = 64 * 1024
@@ -59,7 +59,7 @@ class Callers:
                     new.setblocking(False)
                     fd = new.detach()
             except OSError as error:
-                self.errors[_name(error)] += 1
+                self.errors[name_error(error)] += 1
                 self._missing += 1
                 continue
             self._since[fd] = 0
@@ -97,7 +97,7 @@ class Callers:
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._gone(fd, _name(error))
+                self._gone(fd, name_error(error))
                 continue
             self._answer(fd, size)
         if self._period:
@@ -142,7 +142,7 @@ class Callers:
         try:
             sent = os.write(fd, request)
         except OSError as error:
-            self._gone(fd, _name(error))
+            self._gone(fd, name_error(error))
             return
         if sent != len(request):  # a request is small, and the one before was answered: the server does not read
             self._gone(fd, "short write")
@@ -204,7 +204,3 @@ def _answer_size(buffer: bytearray | bytes, size: int) -> int:
             return end + 4 + int(buffer[at + 15 : buffer.find(b"\r", at, end + 1)])
         at = buffer.find(b"ontent-", at + 7, end)
     return -1
-
-
-def _name(error: OSError) -> str:
-    return errorcode.get(error.errno or 0, str(error))

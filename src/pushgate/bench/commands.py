@@ -2,43 +2,34 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pushgate.bench import bus_commands, crowd_commands
 from pushgate.bench.flags import (
-    API,
-    DATA_DIR,
     PAGE,
     URL,
     AckEvery,
-    Api,
-    ApiKey,
     AsJson,
-    Bare,
     CallerCount,
     Connections,
-    DataDir,
     Duration,
-    PerUser,
+    Flags,
+    Idle,
     Pin,
-    Processes,
     Rate,
-    Secret,
-    ServerPid,
     Size,
-    Sources,
-    Timeout,
-    Unused,
     Url,
     Users,
-    Window,
     check_pin,
     finish,
-    make_common,
-    tune,
+    takes_flags,
 )
+
+if TYPE_CHECKING:
+    from pushgate.bench.crew import Show
+    from pushgate.bench.options import Result
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,92 +48,49 @@ def choose(
 
 
 @app.command()
+@takes_flags()
 def connect(
-    ctx: typer.Context,
+    flags: Flags,
+    show: "Show | None",
     connections: Connections,
     hold: Annotated[float, typer.Option(min=0, help="Seconds to hold them, answering pings.")] = 5.0,
-    url: Url = URL,
-    api: Unused = API,
-    api_key: Unused = "-",
-    token_secret: Secret = "",
-    data_dir: DataDir = DATA_DIR,
-    server_pid: ServerPid = None,
-    per_user: PerUser = 1,
-    window: Window = 256,
-    processes: Processes = 1,
-    sources: Sources = 0,
-    pin: Pin = None,
-    bare: Bare = False,
     devices: Annotated[bool, typer.Option("--devices", help="Each is a device with an inbox.")] = False,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+    bare: Annotated[bool, typer.Option("--bare", help="Any WebSocket server: expect no welcome.")] = False,
+) -> "Result":
     """Open connections and hold them: connections per second, handshake latency, memory of the server."""
     from pushgate.bench.connect import bench_connect
-    from pushgate.bench.report import progress
 
-    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
-    ack_every = 0.1 if devices else None
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, bare, timeout, ack_every)
-    with progress("connect") as show:
-        result = bench_connect(common, connections, hold, show)
-    finish(ctx, result, as_json)
+    common = flags.common(connections, pushes=False, ack_every=0.1 if devices else None, bare=bare)
+    return bench_connect(common, connections, hold, show)
 
 
 @app.command()
+@takes_flags()
 def broadcast(
-    ctx: typer.Context,
+    flags: Flags,
+    show: "Show | None",
     connections: Connections,
     rounds: Annotated[int, typer.Option(min=1, help="Pushes to everyone.")] = 5,
     size: Size = 100,
-    url: Url = URL,
-    api: Api = API,
-    api_key: ApiKey = "",
-    token_secret: Secret = "",
-    data_dir: DataDir = DATA_DIR,
-    server_pid: ServerPid = None,
-    per_user: PerUser = 1,
-    window: Window = 256,
-    processes: Processes = 1,
-    sources: Sources = 0,
-    pin: Pin = None,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+) -> "Result":
     """Push to everyone: time until the last client has it, messages per second, CPU of the server per write."""
     from pushgate.bench.broadcast import bench_broadcast
-    from pushgate.bench.report import progress
 
-    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
-    with progress("broadcast") as show:
-        result = bench_broadcast(common, connections, rounds, size, show)
-    finish(ctx, result, as_json)
+    return bench_broadcast(flags.common(connections), connections, rounds, size, show)
 
 
 @app.command()
+@takes_flags(per_user=10)
 def push(
-    ctx: typer.Context,
+    flags: Flags,
+    show: "Show | None",
     users: Users = 100,
     callers: CallerCount = 600,
     seconds: Duration = 10.0,
     rate: Rate = 0.0,
-    idle: Annotated[int, typer.Option(min=0, help="More connections, held beside.")] = 0,
+    idle: Idle = 0,
     size: Size = 100,
-    url: Url = URL,
-    api: Api = API,
-    api_key: ApiKey = "",
-    token_secret: Secret = "",
-    data_dir: DataDir = DATA_DIR,
-    server_pid: ServerPid = None,
-    per_user: PerUser = 10,
-    window: Window = 256,
-    processes: Processes = 1,
-    sources: Sources = 0,
-    pin: Pin = None,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+) -> "Result":
     """Push to single users: pushes per second, latency of the calls and to the clients, all messages counted.
 
     With --rate the calls are due at fixed instants, and latencies count from those, so that a slow answer does not
@@ -150,57 +98,38 @@ def push(
     """
     from pushgate.bench.options import Calls
     from pushgate.bench.push import bench_push
-    from pushgate.bench.report import progress
 
-    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
-    connections = users * per_user + idle
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
-    with progress("push") as show:
-        result = bench_push(common, users, Calls(callers, seconds, size, rate), idle, show)
-    finish(ctx, result, as_json)
+    common = flags.common(users * flags.per_user + idle)
+    return bench_push(common, users, Calls(callers, seconds, size, rate), idle, show)
 
 
 @app.command()
+@takes_flags(per_user=10)
 def reliable(
-    ctx: typer.Context,
+    flags: Flags,
+    show: "Show | None",
     users: Users = 100,
     callers: CallerCount = 600,
     seconds: Duration = 10.0,
     rate: Rate = 0.0,
     ack_every: AckEvery = 0.1,
-    url: Url = URL,
-    api: Api = API,
-    api_key: ApiKey = "",
-    token_secret: Secret = "",
-    data_dir: DataDir = DATA_DIR,
-    server_pid: ServerPid = None,
-    per_user: PerUser = 10,
-    window: Window = 256,
-    processes: Processes = 1,
-    sources: Sources = 0,
-    pin: Pin = None,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+) -> "Result":
     """Push reliably to users whose connections are devices that acknowledge: as `push`, with an inbox between.
 
     Messages are as small as they can be; frame_bytes tells.
     """
     from pushgate.bench.options import Calls
     from pushgate.bench.push import bench_push
-    from pushgate.bench.report import progress
 
-    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
-    connections = users * per_user
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout, ack_every)
-    with progress("reliable") as show:
-        result = bench_push(common, users, Calls(callers, seconds, 0, rate), 0, show)
-    finish(ctx, result, as_json)
+    common = flags.common(users * flags.per_user, ack_every=ack_every)
+    return bench_push(common, users, Calls(callers, seconds, 0, rate), 0, show)
 
 
 @app.command()
+@takes_flags(window=1024)
 def resume(
-    ctx: typer.Context,
+    flags: Flags,
+    show: "Show | None",
     connections: Connections,
     missed: Annotated[int, typer.Option(min=1, max=200, help="Messages that each device misses.")] = 3,
     everyone: Annotated[bool, typer.Option("--everyone", help="They are to everyone, not to each user.")] = False,
@@ -209,29 +138,12 @@ def resume(
         typer.Option(help="Kill -9 this process (a worker, say) for it; repeatable. Default: cut all connections."),
     ] = None,
     ack_every: AckEvery = 0.1,
-    url: Url = URL,
-    api: Api = API,
-    api_key: ApiKey = "",
-    token_secret: Secret = "",
-    data_dir: DataDir = DATA_DIR,
-    server_pid: ServerPid = None,
-    per_user: PerUser = 1,
-    window: Window = 1024,
-    processes: Processes = 1,
-    sources: Sources = 0,
-    pin: Pin = None,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+) -> "Result":
     """Have devices miss messages and come back all at once: time until every one has what it missed."""
-    from pushgate.bench.report import progress
     from pushgate.bench.resume import bench_resume
 
-    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout, ack_every)
-    with progress("resume") as show:
-        result = bench_resume(common, connections, missed, everyone, tuple(kill or ()), show)
-    finish(ctx, result, as_json)
+    common = flags.common(connections, ack_every=ack_every)
+    return bench_resume(common, connections, missed, everyone, tuple(kill or ()), show)
 
 
 @app.command()
@@ -257,6 +169,20 @@ def hostile(
     finish(ctx, bench_hostile(Address.parse(url, "ws"), rate, seconds, sources), as_json)
 
 
+@app.command()
+def floor() -> None:
+    """Serve the benches with the least there is to do, to compare a gateway with; until Ctrl-C.
+
+    Prints the URL for clients and that of the API. Any keys do.
+    """
+    from pushgate.bench.floor import Floor
+
+    server = Floor()
+    typer.echo(f"{server.url} {server.api}")
+    server.run()
+
+
 app.command()(crowd_commands.storm)
+app.command()(crowd_commands.soak)
 app.command()(crowd_commands.scale)
 app.command()(bus_commands.bus)

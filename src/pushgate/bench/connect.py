@@ -18,9 +18,10 @@ def bench_connect(common: Common, connections: int, hold: float, show: Show | No
     """Open `connections`, hold them for `hold` seconds, and say what it took; raises BenchError."""
     shares = divide(common, connections)
     with Crew(common, shares) as crew:
-        before = server_cost.measure(common.server_pids)
+        before, spent = server_cost.measure(common.server_pids), crew.progress().cpu
         open_all(crew, common, connections, show)
         connected = server_cost.measure(common.server_pids)
+        spent = crew.progress().cpu - spent
         crew.watch(lambda _: False, hold, show)
         after = server_cost.measure(common.server_pids)
         totals = crew.totals()
@@ -41,5 +42,8 @@ def bench_connect(common: Common, connections: int, hold: float, show: Show | No
                 "cpu_us_per_connection": per((connected.cpu - before.cpu) * 1e6, totals.opened, 2),
                 "cpu_s_in_hold": round(after.cpu - connected.cpu, 2),
             }
-        figures["generator"] = generator(totals, len(shares), crew.busiest)
+        figures["generator"] = generator(totals, len(shares), crew.busiest) | {
+            "pss_per_connection": per(totals.memory, totals.opened),
+            "cpu_us_per_connection": per(spent * 1e6, totals.opened, 2),
+        }
         return conclude(figures, totals.opened == connections and not totals.lost, totals, crew)

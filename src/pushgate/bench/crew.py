@@ -9,7 +9,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 
-from pushgate.bench.options import BenchError, Calls, Common, Share, process_room
+from pushgate.bench.options import BenchError, Calls, Common, Share, Unrest, process_room
 from pushgate.bench.totals import Progress, Totals
 from pushgate.bench.worker import Worker
 
@@ -19,7 +19,14 @@ Show = Callable[[Progress], None]
 """Is given the summed progress a few times a second."""
 
 
-def divide(common: Common, connections: int, idle: int = 0, calls: Calls | None = None, missed: int = 0) -> list[Share]:
+def divide(
+    common: Common,
+    connections: int,
+    idle: int = 0,
+    calls: Calls | None = None,
+    missed: int = 0,
+    unrest: Unrest = Unrest(),  # noqa: B008
+) -> list[Share]:
     """Share the work out over `common.processes`, or more where one may not open so many files.
 
     A user's connections stay together. Raises BenchError when one user has more than a process may hold.
@@ -30,7 +37,8 @@ def divide(common: Common, connections: int, idle: int = 0, calls: Calls | None 
     room = process_room() - per_user  # a share may be one user larger than the mean
     if room < 1:
         raise BenchError(f"a process may hold {process_room()} connections here, and one user has {per_user}")
-    processes = max(common.processes, -(-(connections + idle + callers) // room))
+    others = unrest.churning + unrest.stalling
+    processes = max(common.processes, -(-(connections + idle + others + callers) // room))
     processes = max(1, min(processes, users + idle, *([callers] if calls else [])))
     shares = []
     first = first_user = 0
@@ -39,8 +47,11 @@ def divide(common: Common, connections: int, idle: int = 0, calls: Calls | None 
         count = min(part * per_user, connections - first_user * per_user)
         own_idle = _part(idle, index, processes)
         own = calls and Calls(_part(callers, index, processes), calls.seconds, calls.size, calls.rate / processes)
-        shares.append(Share(first, first_user, count, own_idle, own, missed))
-        first += count + own_idle
+        churning = _part(unrest.churning, index, processes)
+        churn = unrest.churn * churning / max(1, unrest.churning)
+        own_unrest = Unrest(churning, churn, _part(unrest.stalling, index, processes))
+        shares.append(Share(first, first_user, count, own_idle, own, missed, own_unrest))
+        first += shares[-1].connections
         first_user += part
     return shares
 
@@ -65,6 +76,7 @@ class Crew:
         window = max(1, common.window // len(shares))
         self._latest: dict[Connection, Progress] = {}
         self._before: list[float] = []
+        self._told = 0.0
         self._peak = 0.0
         self._began = time.monotonic()
         self.series: list[tuple[float, Progress]] = []
@@ -110,6 +122,7 @@ class Crew:
         """Give a command to all and wait until each has begun to obey it."""
         self._commands += 1
         self._before = [self._latest[pipe].cpu for pipe in self._pipes]
+        self._told = time.monotonic()
         for pipe in self._pipes:
             self._send(pipe, command)
         self.watch(lambda progress: progress.command >= self._commands, timeout=60)
@@ -119,9 +132,8 @@ class Crew:
 
         With `quiet` it is also over when no message has come for so many seconds.
         """
-        begun = time.monotonic()
         done = self.watch(lambda progress: progress.done, timeout, show, quiet)
-        wall = time.monotonic() - begun
+        wall = time.monotonic() - self._told
         if wall > 0.05:  # less is too little to tell
             used = (self._latest[pipe].cpu - before for pipe, before in zip(self._pipes, self._before, strict=True))
             self._peak = max(self._peak, *(seconds / wall for seconds in used))
@@ -214,6 +226,8 @@ class Crew:
             # Else the end of this process's siblings' pipes would not show when the parent ends.
             for pipe in (*self._pipes, ours):
                 pipe.close()
+            # Where both ends share the CPUs, each message would interrupt its writer to be read alone.
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
             Worker(theirs, common, share, window).run()
             status = 0
         except (KeyboardInterrupt, BrokenPipeError):

@@ -1,66 +1,55 @@
-"""The command line of the benches for crowds: `storm` and `scale`."""
+"""The command line of the benches for crowds: `storm`, `soak` and `scale`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pushgate.bench.flags import (
-    API,
-    DATA_DIR,
-    URL,
-    Api,
-    ApiKey,
-    AsJson,
-    CallerCount,
-    Connections,
-    DataDir,
-    PerUser,
-    Pin,
-    Processes,
-    Secret,
-    ServerPid,
-    Size,
-    Sources,
-    Timeout,
-    Unused,
-    Url,
-    Window,
-    finish,
-    make_common,
-    tune,
-)
+from pushgate.bench.flags import CallerCount, Connections, Flags, Idle, Size, Users, takes_flags
+
+if TYPE_CHECKING:
+    from pushgate.bench.crew import Show
+    from pushgate.bench.options import Result
 
 
-def storm(
-    ctx: typer.Context,
-    connections: Connections,
-    url: Url = URL,
-    api: Unused = API,
-    api_key: Unused = "-",
-    token_secret: Secret = "",
-    data_dir: DataDir = DATA_DIR,
-    server_pid: ServerPid = None,
-    per_user: PerUser = 1,
-    window: Window = 1024,
-    processes: Processes = 1,
-    sources: Sources = 0,
-    pin: Pin = None,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+@takes_flags(window=1024)
+def storm(flags: Flags, show: "Show | None", connections: Connections) -> "Result":
     """Lose all connections at once and have them come back: time until the last one is there again."""
-    from pushgate.bench.report import progress
     from pushgate.bench.storm import bench_storm
 
-    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
-    with progress("storm") as show:
-        result = bench_storm(common, connections, show)
-    finish(ctx, result, as_json)
+    return bench_storm(flags.common(connections, pushes=False), connections, show)
 
 
+@takes_flags(per_user=4)
+def soak(
+    flags: Flags,
+    show: "Show | None",
+    users: Users = 100,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 60.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Pushes a second, at fixed instants.")] = 200.0,
+    callers: CallerCount = 50,
+    churning: Annotated[int, typer.Option(min=0, help="More connections of these users, that come and go.")] = 50,
+    churn: Annotated[float, typer.Option(min=0, help="How many of them go, and come back, a second.")] = 10.0,
+    stalling: Annotated[int, typer.Option(min=0, help="More that stop reading time and again.")] = 4,
+    idle: Idle = 0,
+    size: Size = 100,
+) -> "Result":
+    """Push at a steady rate to a crowd that comes and goes, answers pings and stalls: latency over time, growth.
+
+    All is well where those that read got everything and stayed. The gateway may close those that stall, with 4001. What
+    it takes of a user's connections must suffice for those that come and go, too (limits.sessions_per_user).
+    """
+    from pushgate.bench.options import Calls, Unrest
+    from pushgate.bench.soak import bench_soak
+
+    common = flags.common(users * flags.per_user + churning + stalling + idle)
+    unrest = Unrest(churning, churn, stalling)
+    return bench_soak(common, users, Calls(callers, seconds, size, rate), unrest, idle, show)
+
+
+@takes_flags(per_user=10, window=512)
 def scale(
-    ctx: typer.Context,
+    flags: Flags,
+    show: "Show | None",
     connections: Connections,
     callers: CallerCount = 600,
     seconds: Annotated[float, typer.Option(min=0, help="How long to push to single users; 0: not.")] = 30.0,
@@ -68,31 +57,15 @@ def scale(
     hold: Annotated[float, typer.Option(min=0, help="How long to do nothing but answer pings; 0: not.")] = 50.0,
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Have the node of --data-dir hand over, too.")] = False,
     size: Size = 100,
-    url: Url = URL,
-    api: Api = API,
-    api_key: ApiKey = "",
-    token_secret: Secret = "",
-    data_dir: DataDir = DATA_DIR,
-    server_pid: ServerPid = None,
-    per_user: PerUser = 10,
-    window: Window = 512,
-    processes: Processes = 1,
-    sources: Sources = 0,
-    pin: Pin = None,
-    timeout: Timeout = 30.0,
-    as_json: AsJson = False,
-) -> None:
+) -> "Result":
     """Open connections once, and do everything with them: connect, broadcast, spread, push, heartbeats, upgrade.
 
     For crowds that take minutes to open. Memory of the machine and of both sides is told, too.
     """
     from pushgate.bench.options import Calls
-    from pushgate.bench.report import progress
     from pushgate.bench.scale import bench_scale
 
-    common = make_common(ctx, url, api, api_key, token_secret, data_dir)
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
-    calls = Calls(callers, seconds, size)
-    with progress("scale") as show:
-        result = bench_scale(common, connections, calls, spread, hold, data_dir if upgrade else None, show)
-    finish(ctx, result, as_json)
+    data_dir = flags.data_dir if upgrade else None
+    return bench_scale(
+        flags.common(connections), connections, Calls(callers, seconds, size), spread, hold, data_dir, show
+    )

@@ -9,6 +9,9 @@ from pushgate.bench.totals import Totals
 BUSY = 0.9
 """The share of one CPU from which on a generator is the bottleneck."""
 
+_ENOUGH = {"cpu": 1_000, "pss": 10_000}
+"""Connections from which on costs can be compared: of fewer, the most is what a process takes once."""
+
 _REFUSALS = {
     "HTTP 429": "the gateway takes no more of one address; use more --sources, or raise its "
     "limits.connections_per_address and limits.handshakes_per_address",
@@ -41,9 +44,20 @@ def conclude(figures: dict[str, object], ok: bool, totals: Totals, crew: Crew) -
         if now.messages >= then.messages
     ]
     plots += [Plot("Connections open", "seconds", "", opened), Plot("Messages a second", "seconds", "", rates)]
-    return Result(
-        figures, ok, warnings(totals, crew.busiest), [plot for plot in plots if any(y for _, y in plot.points)]
-    )
+    words = warnings(totals, crew.busiest) + heavier(figures, totals.opened)
+    return Result(figures, ok, words, [plot for plot in plots if any(y for _, y in plot.points)])
+
+
+def heavier(figures: dict[str, object], connections: int) -> list[str]:
+    """Words for what the generator takes more of than the server, where both are told by the same name."""
+    ours, server = figures["generator"], figures.get("server", {})
+    assert isinstance(ours, dict)
+    assert isinstance(server, dict)
+    return [
+        f"the generator takes more than the server: {name} is {value:,} and {server[name]:,}"
+        for name, value in ours.items()
+        if "_per_" in name and connections >= _ENOUGH[name[:3]] and 0 < server.get(name, 0) <= value
+    ]
 
 
 def warnings(totals: Totals, busiest: float) -> list[str]:

@@ -42,6 +42,14 @@ class Histogram:
                 self._slots[slot] += count
         self.worst = max(self.worst, other.worst)
 
+    def since(self, before: "Histogram") -> "Histogram":
+        """Return what was counted after `before` was taken; its worst is as exact as a slot."""
+        later = Histogram()
+        later._slots = array("Q", (now - then for now, then in zip(self._slots, before._slots, strict=True)))
+        highest = max((slot for slot, count in enumerate(later._slots) if count), default=0)
+        later.worst = min(self.worst, _upper_edge(highest))
+        return later
+
     def percentile(self, percent: float) -> float:
         """Milliseconds that `percent` of the durations do not exceed; 0.0 when there are none."""
         left = self.count * percent / 100

@@ -5,15 +5,14 @@ Of four one each has a token of a wrong key, is garbage, is half a request whose
 
 import os
 import select
-import socket
 import time
 from collections import Counter
-from errno import errorcode
 
 from pushgate.bench.figures import BUSY, per
 from pushgate.bench.histogram import Histogram
-from pushgate.bench.options import Address, Result, source_address
+from pushgate.bench.options import Address, Result
 from pushgate.bench.payload import upgrade_request
+from pushgate.bench.sources import dial, name_error
 from pushgate.bench.tokens import sign
 from pushgate.errors import ConfigError
 
@@ -98,17 +97,12 @@ class _Strangers:
         kind = KINDS[number % len(KINDS)]
         self.last_ns = now = time.monotonic_ns()
         try:
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as new:
-                new.bind((source_address(number // len(KINDS) % self._sources), 0))
-                try:
-                    new.connect((self._address.ip, self._address.port))
-                except BlockingIOError:
-                    pass  # on loopback it stands already, unless the backlog is full: then `send` says so
-                new.send(self._requests[kind])
+            with dial(self._address, number // len(KINDS) % self._sources) as new:
+                new.send(self._requests[kind])  # fails where the backlog is full
                 self._epoll.register(new, select.EPOLLIN)
                 self.flying[new.detach()] = _Knock(kind, now, now + (_HOLD_NS if kind == HALF else _PATIENCE_NS))
         except OSError as error:
-            self.answers[kind, _name(error)] += 1
+            self.answers[kind, name_error(error)] += 1
 
     def step(self, timeout: float) -> None:
         """Take answers, waiting at most `timeout` seconds for one."""
@@ -117,7 +111,7 @@ class _Strangers:
             try:
                 data = os.read(fd, 4096)
             except OSError as error:
-                self._end(fd, _read(knock.answer) or _name(error))
+                self._end(fd, _read(knock.answer) or name_error(error))
                 continue
             if not knock.answer:
                 self.latencies.add((time.monotonic_ns() - knock.since) // 1000)
@@ -145,7 +139,3 @@ def _read(answer: bytes) -> str:
     if status == "101" and rest[:1] == b"\x88":
         return f"close {int.from_bytes(rest[2:4], 'big')}"
     return f"HTTP {status}"
-
-
-def _name(error: OSError) -> str:
-    return errorcode.get(error.errno or 0, str(error))

@@ -13,10 +13,15 @@ def used_memory(proc: Path = Path("/proc")) -> int:
 
 
 def sockets(proc: Path = Path("/proc")) -> dict[str, int]:
-    """Return how many TCP sockets there are, both ends of those on this machine, and the bytes in their buffers."""
+    """Return what `ss -s` tells of TCP: sockets in use, both ends of those that are local, and the bytes in buffers."""
     for line in (proc / "net/sockstat").read_text().splitlines():
         if line.startswith("TCP:"):
             words = line.split()[1:]
             values = dict(zip(words[::2], map(int, words[1::2]), strict=True))
-            return {"tcp_in_use": values["inuse"], "buffer_bytes": values["mem"] * _PAGE}
+            return {
+                "tcp_in_use": values["inuse"],
+                "orphaned": values["orphan"],
+                "time_wait": values["tw"],
+                "buffer_bytes": values["mem"] * _PAGE,
+            }
     return {}

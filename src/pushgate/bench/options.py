@@ -78,17 +78,6 @@ class Common:
     ack_every: float = 0.1
 
 
-def sources_for(connections: int) -> int:
-    """How many sources keep a bench clear of what a gateway takes of one address: 50 connections for each."""
-    return -(-connections // 50)
-
-
-def source_address(number: int) -> str:
-    """The address of a source: the first is 127.0.0.2."""
-    number += 2
-    return f"127.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-
-
 @dataclass(frozen=True, slots=True)
 class Calls:
     """The pushes of `bench push`, or one process's part of them.
@@ -105,9 +94,22 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True)
+class Unrest:
+    """The connections of `bench soak` that do not just stay, or one process's part of them.
+
+    `churning` ones are of the users that are pushed to, and so many of them go and come back: `churn` a second in all.
+    `stalling` ones have a user each, and stop reading time and again.
+    """
+
+    churning: int = 0
+    churn: float = 0.0
+    stalling: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
-    """One process's part: `count` connections, then `idle` ones of users whom nobody pushes to; and its `calls`.
-    `missed` is how many messages each device of `bench resume` misses.
+    """One process's part: `count` connections, then `idle` ones of users whom nobody pushes to, then those of
+    `unrest`; and its `calls`. `missed` is how many messages each device of `bench resume` misses.
 
     `first` is the number of its first connection among all, `first_user` that of its first user: its j-th
     connection stands for user `u<first_user + j // per_user>`. No user is shared between processes that call.
@@ -119,6 +121,29 @@ class Share:
     idle: int = 0
     calls: Calls | None = None
     missed: int = 0
+    unrest: Unrest = Unrest()
+
+    @property
+    def connections(self) -> int:
+        """How many there are in all."""
+        return self.stalling.stop
+
+    @property
+    def churning(self) -> range:
+        """The numbers, within this share, of the connections that come and go."""
+        start = self.count + self.idle
+        return range(start, start + self.unrest.churning)
+
+    @property
+    def stalling(self) -> range:
+        """The numbers of those that stall."""
+        start = self.churning.stop
+        return range(start, start + self.unrest.stalling)
+
+    @property
+    def stalling_users(self) -> list[str]:
+        """Their users."""
+        return [f"stalling{self.first + number}" for number in self.stalling]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ machine share and nobody sets.
 """
 
 import os
+from array import array
 from collections.abc import Iterable
 from itertools import count
 
@@ -37,10 +38,13 @@ def padding_for(size: int) -> int:
     return max(0, padding - max(0, _frame_size(padding) - size))
 
 
+def frame_of(data: bytes) -> bytes:
+    """The frame that a gateway writes for a live push of this data, which is JSON; its time is none."""
+    return encode_frame(TEXT, encode_push(Push("default", None, _ID.decode(), _EVENT, 1_700_000_000_000, data)))
+
+
 def _frame_size(padding: int) -> int:
-    data = b'"%b%b%b"' % (MARK, b"0" * DIGITS, b"." * padding)
-    push = Push("default", None, _ID.decode(), _EVENT, 1_700_000_000_000, data)
-    return len(encode_frame(TEXT, encode_push(push)))
+    return len(frame_of(b'"%b%b%b"' % (MARK, b"0" * DIGITS, b"." * padding)))
 
 
 def upgrade_request(address: Address, token: bytes, device: str | None = None) -> bytes:
@@ -50,6 +54,29 @@ def upgrade_request(address: Address, token: bytes, device: str | None = None) -
         b"GET %b?token=%b%b HTTP/1.1\r\nHost: %b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ) % (address.path.encode() or b"/", token, inbox, address.host.encode())
+
+
+class Upgrades:
+    """The requests that open many connections. Their tokens lie end to end: as objects with all that stands around them
+    they would be most of the generator's memory."""
+
+    def __init__(self, address: Address, tokens: Iterable[bytes], run: str | None = None) -> None:
+        """With `run`, which is new for each, every connection is a device, with a name of 36 characters."""
+        self._address = address
+        self._run = run
+        self._tokens = bytearray()
+        self._ends = array("Q", [0])
+        for token in tokens:
+            self._tokens += token
+            self._ends.append(len(self._tokens))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def request(self, number: int) -> bytes:
+        """Return the request of a connection, by its number from 0."""
+        token = bytes(self._tokens[self._ends[number] : self._ends[number + 1]])
+        return upgrade_request(self._address, token, None if self._run is None else f"{self._run}-{number:019d}")
 
 
 EVERYONE = '"everyone":true'
@@ -66,9 +93,22 @@ def one_user(name: str) -> str:
     return f'"user":"{name}"'
 
 
-def many_users(numbers: Iterable[int]) -> str:
-    """The target of a push to the users of these numbers."""
-    return '"users":[{}]'.format(",".join(f'"u{number}"' for number in numbers))
+def many_users(names: Iterable[str]) -> str:
+    """The target of a push to several users."""
+    return '"users":[{}]'.format(",".join(f'"{name}"' for name in names))
+
+
+def unmarked_push(api: Address, api_key: str, target: str, size: int) -> bytes:
+    """A push to a target as a whole HTTP request; its messages have `size` bytes of data and no mark: none counts."""
+    body = f'{{{target},"id":"{_ID.decode()}","event":"{_EVENT}","data":"{"." * size}"}}'.encode()
+    return _head(api, api_key, len(body)) + body
+
+
+def _head(api: Address, api_key: str, size: int) -> bytes:
+    return (
+        f"POST {api.path.rstrip('/')}/v1/push HTTP/1.1\r\nHost: {api.host}\r\nAuthorization: Bearer {api_key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
+    ).encode()
 
 
 class PushRequest:
@@ -82,10 +122,7 @@ class PushRequest:
         self.middle = f'","event":"{_EVENT}","data":"'.encode() + MARK
         self.tail = b"." * padding + b'"}'
         size = len(before) + (_ID_SIZE if reliable else len(_ID)) + len(self.middle) + DIGITS + len(self.tail)
-        self.head = (
-            f"POST {api.path.rstrip('/')}/v1/push HTTP/1.1\r\nHost: {api.host}\r\nAuthorization: Bearer {api_key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
-        ).encode() + before
+        self.head = _head(api, api_key, size) + before
 
     def at(self, nanoseconds: int, own_id: bytes = _ID) -> bytes:
         """The request's bytes with this time in its data; a reliable one has an id of its own, of `Ids`."""

@@ -16,11 +16,11 @@ def bench_push(common: Common, users: int, calls: Calls, idle: int = 0, show: Sh
     shares = divide(common, connections, idle, calls)
     with Crew(common, shares) as crew:
         open_all(crew, common, connections + idle, show)
-        used = server_cost.cpu_seconds(common.server_pids)
+        used, spent = server_cost.cpu_seconds(common.server_pids), crew.progress().cpu
         crew.tell("call")
         bound = calls.seconds + 2 * common.timeout
         settled = crew.finish(bound, show)
-        cpu = server_cost.cpu_seconds(common.server_pids) - used
+        cpu, spent = server_cost.cpu_seconds(common.server_pids) - used, crew.progress().cpu - spent
         totals = crew.totals()
     took = (totals.call_last_ns - totals.call_first_ns) / 1e9 if totals.calls.count else 0.0
     figures: dict[str, object] = {
@@ -48,7 +48,9 @@ def bench_push(common: Common, users: int, calls: Calls, idle: int = 0, show: Sh
         figures |= {"acknowledgements": totals.acknowledgements, "again": totals.again}
     if common.server_pids:
         figures["server"] = {"cpu_us_per_push": per(cpu * 1e6, totals.accepted, 2), "cpu_s": round(cpu, 2)}
-    figures["generator"] = generator(totals, len(shares), crew.busiest)
+    figures["generator"] = generator(totals, len(shares), crew.busiest) | {
+        "cpu_us_per_push": per(spent * 1e6, totals.accepted, 2)
+    }
     whole = totals.opened == connections + idle and totals.accepted > 0 and settled
     ok = whole and not (totals.lost or totals.errors or totals.missing)
     return conclude(figures, ok, totals, crew)

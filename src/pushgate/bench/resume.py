@@ -73,7 +73,7 @@ def _push(common: Common, users: int, count: int, everyone: bool) -> None:
     """Push `count` messages to everyone, or to each of the users."""
     target, ids = common.target, Ids()
     groups = [range(first, min(first + _USERS, users)) for first in range(0, users, _USERS)]
-    targets = [EVERYONE] if everyone else [many_users(group) for group in groups]
+    targets = [EVERYONE] if everyone else [many_users(f"u{number}" for number in group) for group in groups]
     for _ in range(count):
         for each in targets:
             request = PushRequest(target.api, target.api_key, each, 0, reliable=True)

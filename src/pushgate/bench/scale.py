@@ -13,6 +13,7 @@ from pushgate.bench.crew import Crew, Show, divide
 from pushgate.bench.figures import conclude, generator, per, server_memory
 from pushgate.bench.options import BenchError, Calls, Common, Result
 from pushgate.bench.payload import EVERYONE, PushRequest, everyone_over, padding_for
+from pushgate.bench.server_cost import Cost
 from pushgate.bench.totals import Totals
 
 _ROUNDS = 3
@@ -35,6 +36,7 @@ def bench_scale(
     figures: dict[str, object] = {"bench": "scale", "connections": connections}
     with Crew(common, shares) as crew:
         empty, before = machine.used_memory(), server_cost.measure(common.server_pids)
+        ready = server_cost.measure(crew.pids)
         open_all(crew, common, connections, show)
         totals = crew.totals()
         took = (totals.connect_last_ns - totals.connect_first_ns) / 1e9 if totals.opened else 0.0
@@ -45,11 +47,10 @@ def bench_scale(
             "connections_per_s": per(totals.opened, took),
             "handshake_ms": totals.handshakes.summary(),
         }
-        figures["machine"] = machine.used_memory() - empty
         figures["sockets"] = machine.sockets()
-        figures["generator_pss"] = server_cost.measure(crew.pids).pss
+        after, grown = server_cost.measure(common.server_pids), server_cost.measure(crew.pids)
+        figures["memory"] = _tell_memory(machine.used_memory() - empty, before, after, ready, grown)
         if common.server_pids:
-            after = server_cost.measure(common.server_pids)
             figures["server"] = server_memory(before, after, totals.opened)
         padding = padding_for(calls.size)
         everyone = PushRequest(common.target.api, common.target.api_key, EVERYONE, padding)
@@ -82,6 +83,22 @@ def bench_scale(
     figures["generator"] = generator(totals, len(shares), crew.busiest)
     ok = settled and totals.opened == connections and not (totals.lost or totals.errors or missing)
     return conclude(figures, ok, totals, crew)
+
+
+def _tell_memory(machine: int, before: Cost, after: Cost, ready: Cost, grown: Cost) -> dict[str, object]:
+    """Return in bytes by how much more the machine uses, and whose that is.
+
+    `kernel` is what no process has: sockets, files and epolls of both ends where both are here. `server_half` is then
+    the gateway's: all of its user memory, and half of the kernel's.
+    """
+    kernel = machine - (after.pss - before.pss) - (grown.pss - ready.pss)
+    return {
+        "machine": machine,
+        "server": after.pss,
+        "generator": grown.pss,
+        "kernel": kernel,
+        "server_half": after.pss + kernel // 2,
+    }
 
 
 def _tell_pushes(totals: Totals, cpu: float) -> dict[str, object]:

@@ -25,18 +25,33 @@ def measure(pids: tuple[int, ...]) -> Cost:
     Memory of sockets is the kernel's and not in it. CPU has the grain of a tick, 10 ms a process. Raises
     BenchError when a process is gone or not ours to look at.
     """
-    rss = pss = 0
     tree = _tree(pids)
-    for pid in tree:
-        fields = _read(Path(f"/proc/{pid}/smaps_rollup")).split()
-        rss += int(fields[fields.index("Rss:") + 1]) * 1024
-        pss += int(fields[fields.index("Pss:") + 1]) * 1024
-    return Cost(len(tree), rss, pss, _cpu(tree))
+    each = [_memory(pid) for pid in tree]
+    return Cost(len(tree), sum(rss for rss, _ in each), sum(pss for _, pss in each), _cpu(tree))
+
+
+def own_memory() -> int:
+    """The PSS in bytes of this process alone."""
+    return _memory(os.getpid())[1]
 
 
 def cpu_seconds(pids: tuple[int, ...]) -> float:
     """User and system time that these processes and their descendants have used; raises BenchError as `measure`."""
     return _cpu(_tree(pids))
+
+
+def open_files(pids: tuple[int, ...]) -> int:
+    """How many files these processes and their descendants hold open; raises BenchError as `measure`."""
+    try:
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in _tree(pids))
+    except OSError as error:
+        raise BenchError(f"{error.filename}: {error.strerror}: is it a process of the server, and yours?") from None
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    fields = _read(Path(f"/proc/{pid}/smaps_rollup")).split()
+    rss, pss = (int(fields[fields.index(name) + 1]) * 1024 for name in ("Rss:", "Pss:"))
+    return rss, pss
 
 
 def _cpu(tree: list[int]) -> float:

@@ -6,25 +6,25 @@ made per message and no object is kept per connection, because the generator mus
 
 import os
 import select
-import socket
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from errno import errorcode
 from time import monotonic_ns
 
 from pushgate.bench.devices import Devices
 from pushgate.bench.histogram import Histogram
-from pushgate.bench.options import Address, source_address
+from pushgate.bench.opening import Opening
+from pushgate.bench.options import Address
 from pushgate.bench.payload import DIGITS, MARK
+from pushgate.bench.sources import dial, name_error
 
 # Where a descriptor is in its life. OPEN promises that nothing of an unfinished frame is kept for it.
 NONE, CONNECTING, UPGRADING, GREETED, OPEN, PARTIAL, WATCHED = range(7)
 
 _BATCH = 512  # events taken at once: callers are looked at between two batches, so it bounds how long they wait
 _BUFFER = 256 * 1024
-_IP_BIND_ADDRESS_NO_PORT = 24  # the kernel picks the port at connect(), when it knows the other end
 _TEXT, _BINARY, _CLOSE, _PING = 0x81, 0x82, 0x88, 0x89
+_EMPTY_PONG = bytes((0x8A, 0x80, 0, 0, 0, 0))
 
 
 class Swarm:
@@ -44,52 +44,34 @@ class Swarm:
         With `devices` every connection stands for one."""
         self.epoll = select.epoll()
         self.room = room
-        self.opened = 0
+        self.opening = Opening(window)
         self.messages = 0
         self.received = 0  # bytes, of marked messages that came as one small frame or more
-        self.first_ns = 0  # the first request
-        self.ready_ns = 0  # the last welcome
         self.last_ns = 0  # the last message
-        self.failures: Counter[str] = Counter()
+        self.pings = 0
         self.lost: Counter[str] = Counter()
-        self.handshakes = Histogram()
+        self.well_behaved = 1 << 31  # connections of this number and above may be closed for what they do
+        self.dismissed: Counter[str] = Counter()  # and so they were
+        self.deaf: dict[int, int] = {}  # descriptors that are not read from, and since when
         self.latencies = Histogram()
         self.number = array("i", [-1]) * room  # which connection a descriptor is
         self.got = array("I", bytes(4 * room))  # messages by descriptor
         self._address = address
         self._first = first
         self._sources = sources
-        self._window = window
         self._bare = bare
         self._state = bytearray(room)
         self._devices = devices
-        self._requests: list[bytes] = []  # by connection
-        self._waiting: list[int] = []  # connections to open: the next stands last
-        self._persistent = False
-        self._refused: list[int] = []  # and to open anew after a pause
-        self._flying: dict[int, int] = {}  # descriptor to the time of its first byte, while in the handshake
         self._held: dict[int, bytes] = {}  # an unsent request, or what came of an unfinished frame
         self._buffer = bytearray(_BUFFER)
         self._into = (self._buffer,)
 
-    def open(self, requests: list[bytes]) -> None:
-        """Open a connection for each request, in order, as `step` is called."""
-        self._requests = requests
-        self._waiting = list(range(len(requests) - 1, -1, -1))
-        self.first_ns = monotonic_ns()
-
-    def persist(self) -> None:
-        """From now on open what is lost at once anew, and what is refused after a pause."""
-        self._persistent = True
-
     def storm(self) -> None:
         """Let go of every connection, and open them all anew; handshakes are counted from here on."""
-        self.persist()
-        self.handshakes = Histogram()
-        self.opened = 0
+        self.opening.persist()
+        self.opening.forget()
         self.cut()
         self.lost.clear()
-        self.first_ns = monotonic_ns()
 
     def forget_messages(self) -> None:
         """Count messages from 0 on, each connection's and all."""
@@ -102,10 +84,22 @@ class Swarm:
         for fd in list(self.live()):
             self._gone(fd, "cut")
 
-    @property
-    def settled(self) -> bool:
-        """Whether every connection asked for has opened or failed."""
-        return not (self._waiting or self._flying or self._refused)
+    def leave(self, fd: int, farewell: bytes) -> None:
+        """Say `farewell`, close a connection, and open it anew."""
+        self._send(fd, farewell)
+        self.opening.opened -= 1
+        self.opening.lose(self.number[fd])
+        self._forget(fd)
+
+    def deafen(self, fd: int, now: int) -> None:
+        """Read no more from a connection."""
+        self.deaf[fd] = now
+        self.epoll.modify(fd, 0)
+
+    def hear(self, fd: int) -> None:
+        """Read from it again."""
+        del self.deaf[fd]
+        self.epoll.modify(fd, select.EPOLLIN)
 
     def watch(self, fd: int) -> None:
         """Let `step` return early, and say so, when this descriptor can be read."""
@@ -121,8 +115,8 @@ class Swarm:
 
         Returns whether a watched descriptor can be read.
         """
-        while self._waiting and len(self._flying) < self._window:
-            self._connect(self._waiting.pop())
+        while (following := self.opening.take()) >= 0:
+            self._connect(following)
         watched = False
         state, got, buffer, into = self._state, self.got, self._buffer, self._into
         devices, number = self._devices, self.number
@@ -140,7 +134,7 @@ class Swarm:
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._gone(fd, _name(error))
+                self._gone(fd, name_error(error))
                 continue
             # The usual case: one small whole text frame with our mark.
             if state[fd] == OPEN and size == buffer[1] + 2 < 128 and buffer[0] == _TEXT:
@@ -154,6 +148,10 @@ class Swarm:
                     received += size
                     got[fd] += 1
                     continue
+            if state[fd] == OPEN and size == 2 and buffer[0] == _PING:
+                self.pings += 1
+                self._send(fd, _EMPTY_PONG)
+                continue
             self._take(fd, bytes(buffer[:size]))
         if messages:
             self.messages += messages
@@ -163,10 +161,8 @@ class Swarm:
 
     def expire(self, timeout: float) -> None:
         """Give up the handshakes that have taken more than `timeout` seconds; called a few times a second."""
-        self._waiting += self._refused
-        self._refused.clear()
-        before = monotonic_ns() - int(timeout * 1e9)
-        for fd in [fd for fd, start in self._flying.items() if start < before]:
+        self.opening.come_again()
+        for fd in self.opening.overdue(timeout):
             self._gone(fd, "timeout")
 
     def close(self) -> None:
@@ -178,27 +174,17 @@ class Swarm:
         self.epoll.close()
 
     def _connect(self, number: int) -> None:
-        request = self._requests[number]
+        request = self.opening.request(number)
         try:
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as new:
-                if self._address.ip.startswith("127."):
-                    new.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                    new.bind((source_address((self._first + number) % self._sources), 0))
-                try:
-                    new.connect((self._address.ip, self._address.port))
-                except BlockingIOError:
-                    pass
-                fd = new.detach()
+            fd = dial(self._address, (self._first + number) % self._sources).detach()
         except OSError as error:
-            self.failures[_name(error)] += 1
-            if self._persistent:
-                self._refused.append(number)
+            self.opening.fail(number, name_error(error))
             return
         self.number[fd] = number
         self.got[fd] = 0
         # On loopback the connection stands already; elsewhere this waits for EPOLLOUT.
         self._state[fd] = UPGRADING
-        self._flying[fd] = monotonic_ns()
+        self.opening.begin(fd)
         try:
             os.write(fd, request)
             self.epoll.register(fd, select.EPOLLIN)
@@ -207,16 +193,16 @@ class Swarm:
             self._held[fd] = request
             self.epoll.register(fd, select.EPOLLOUT)
         except OSError as error:
-            self._gone(fd, _name(error))
+            self._gone(fd, name_error(error))
 
     def _send_request(self, fd: int, request: bytes) -> None:
         self._state[fd] = UPGRADING
-        self._flying[fd] = monotonic_ns()
+        self.opening.begin(fd)
         try:
             os.write(fd, request)
             self.epoll.modify(fd, select.EPOLLIN)
         except OSError as error:
-            self._gone(fd, _name(error))
+            self._gone(fd, name_error(error))
 
     def _take(self, fd: int, data: bytes) -> None:
         """Take what was read from a connection, whatever it is."""
@@ -259,6 +245,7 @@ class Swarm:
             if first in (_TEXT, _BINARY):
                 self._message(fd, data, start, start + size, start + size - position)
             elif first == _PING:
+                self.pings += 1
                 self._send(fd, bytes((0x8A, 0x80 | size, 0, 0, 0, 0)) + data[start : start + size])
             elif first == _CLOSE:
                 self._gone(fd, f"close {int.from_bytes(data[start : start + 2], 'big') or 1005}")
@@ -283,9 +270,7 @@ class Swarm:
 
     def _welcome(self, fd: int) -> None:
         self._state[fd] = OPEN
-        self.opened += 1
-        self.ready_ns = monotonic_ns()
-        self.handshakes.add((self.ready_ns - self._flying.pop(fd)) // 1000)
+        self.opening.welcome(fd)
 
     def _send(self, fd: int, frame: bytes) -> None:
         try:
@@ -294,21 +279,23 @@ class Swarm:
             pass  # the next read says what is the matter, if anything is
 
     def _gone(self, fd: int, why: str) -> None:
-        was_open = self._state[fd] in (OPEN, PARTIAL)
-        if was_open:
-            self.lost[why] += 1
+        number = self.number[fd]
+        if self._state[fd] not in (OPEN, PARTIAL):
+            self.opening.fail(number, why, fd)
         else:
-            self.failures[why] += 1
-            self._flying.pop(fd, None)
-        if self._persistent:
-            (self._waiting if was_open else self._refused).append(self.number[fd])
+            if number < self.well_behaved:
+                self.lost[why] += 1
+            else:
+                self.dismissed[why] += 1
+                self.opening.opened -= 1
+            self.opening.lose(number)
+        self._forget(fd)
+
+    def _forget(self, fd: int) -> None:
         if self._devices is not None:
             self._devices.leave(fd)
         self._held.pop(fd, None)
+        self.deaf.pop(fd, None)
         self._state[fd] = NONE
         self.number[fd] = -1
         os.close(fd)
-
-
-def _name(error: OSError) -> str:
-    return errorcode.get(error.errno or 0, str(error))

@@ -16,6 +16,10 @@ _SUMS = (
     "surplus",
     "again",
     "acknowledgements",
+    "pings",
+    "left",
+    "stalls",
+    "memory",
     "cpu",
 )
 
@@ -43,6 +47,7 @@ class Totals:
     received: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
+    dismissed: Counter[str] = field(default_factory=Counter)
     handshakes: Histogram = field(default_factory=Histogram)
     latencies: Histogram = field(default_factory=Histogram)
     connect_first_ns: int = 0
@@ -57,13 +62,17 @@ class Totals:
     surplus: int = 0
     again: int = 0
     acknowledgements: int = 0
+    pings: int = 0
+    left: int = 0
+    stalls: int = 0
+    memory: int = 0  # bytes that it took more than when it began
     cpu: float = 0.0
 
     def merge(self, other: "Totals") -> None:
         """Add another process's totals."""
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("failures", "lost", "errors"):
+        for name in ("failures", "lost", "dismissed", "errors"):
             getattr(self, name).update(getattr(other, name))
         for name in ("handshakes", "latencies", "calls"):
             getattr(self, name).merge(getattr(other, name))

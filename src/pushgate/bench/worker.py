@@ -11,15 +11,18 @@ import gc
 import os
 import select
 import time
+from itertools import chain
 from multiprocessing.connection import Connection
 
 from pushgate.bench.callers import Callers
 from pushgate.bench.devices import Devices
 from pushgate.bench.options import SPARE_FILES, Common, Share
-from pushgate.bench.payload import Ids, PushRequest, one_user, padding_for, upgrade_request
+from pushgate.bench.payload import Ids, PushRequest, Upgrades, one_user, padding_for
+from pushgate.bench.server_cost import own_memory
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Progress, Totals
+from pushgate.bench.unruly import Unruly
 
 _TICK_NS = 250_000_000
 _QUIET_NS = 5_000_000_000  # messages still missing after so long without any are given up
@@ -30,18 +33,20 @@ class Worker:
     """Runs one share of a bench until it is told to end."""
 
     def __init__(self, pipe: Connection, common: Common, share: Share, window: int) -> None:
-        """Prepares every request ahead, so that no signing falls into what is measured."""
+        """Signs every token ahead, so that it does not fall into what is measured."""
+        self._empty = own_memory()
         self._pipe = pipe
         self._common = common
         self._share = share
         callers = share.calls.callers if share.calls else 0
         # Descriptors are given out from the lowest free one, so none will be higher than this.
-        room = share.count + share.idle + callers + SPARE_FILES + max(map(int, os.listdir("/proc/self/fd")))
-        self._devices = Devices(share.count + share.idle, common.ack_every) if common.devices else None
+        room = share.connections + callers + SPARE_FILES + max(map(int, os.listdir("/proc/self/fd")))
+        self._devices = Devices(share.connections, common.ack_every) if common.devices else None
         clients = common.target.clients
         self._swarm = Swarm(clients, room, share.first, common.sources, window, common.bare, self._devices)
+        self._unruly = Unruly(share, self._swarm)
         self._swarm.watch(pipe.fileno())
-        self._requests = self._upgrades()
+        self._upgrades = self._make_upgrades()
         self._callers: Callers | None = None
         if share.calls:
             self._callers = self._make_callers(room, share.calls.size)
@@ -72,19 +77,23 @@ class Worker:
                     self._swarm.expire(self._common.timeout)
                     if self._callers:
                         self._callers.mend()
+                        if self._callers.calling:
+                            self._unruly.step(now)
                 self._tell()
         self._swarm.close()
 
-    def _upgrades(self) -> list[bytes]:
+    def _make_upgrades(self) -> Upgrades:
         target, share = self._common.target, self._share
         expires = int(time.time()) + _TOKEN_LIFE
-        users = [f"u{share.first_user + index // self._common.per_user}" for index in range(share.count)]
-        users += [f"idle{share.first + index}" for index in range(share.idle)]
+        pushed_to = -(-share.count // self._common.per_user)
+        users = chain(
+            (f"u{share.first_user + index // self._common.per_user}" for index in range(share.count)),
+            (f"idle{share.first + index}" for index in range(share.idle)),
+            (f"u{share.first_user + index % pushed_to}" for index in range(share.unrest.churning)),
+            share.stalling_users,
+        )
         signed = (sign(target.token_secret, user, target.tenant, expires) for user in users)
-        if not self._common.devices:
-            return [upgrade_request(target.clients, token) for token in signed]
-        run = os.urandom(8).hex()
-        return [upgrade_request(target.clients, token, f"{run}-{number:019d}") for number, token in enumerate(signed)]
+        return Upgrades(target.clients, signed, os.urandom(8).hex() if self._common.devices else None)
 
     def _make_callers(self, room: int, size: int) -> Callers:
         target, share = self._common.target, self._share
@@ -117,7 +126,7 @@ class Worker:
         self._phase = command
         self._told = False
         if command == "connect":
-            self._swarm.open(self._requests)
+            self._swarm.opening.start(len(self._upgrades), self._upgrades.request)
         elif command == "round":
             self._goal = self._swarm.messages + sum(1 for _ in self._swarm.live())
         elif command == "deaf" and self._devices:
@@ -126,13 +135,15 @@ class Worker:
         elif command in ("resume", "cut") and self._devices:
             self._devices.deaf = False
             self._goal += self._swarm.messages
-            self._swarm.persist()
+            self._swarm.opening.persist()
             if command == "cut":
                 self._swarm.cut()
         elif command == "storm":
             self._swarm.storm()
         elif command == "call" and self._callers and self._share.calls:
             self._swarm.forget_messages()
+            if self._share.unrest.churning or self._share.unrest.stalling:
+                self._swarm.opening.persist()
             self._callers.connect(self._share.calls.callers)
             self._callers.start(self._share.calls.seconds, self._share.calls.rate)
         self._tell()
@@ -141,7 +152,7 @@ class Worker:
     def _done(self, now: int) -> bool:
         """Whether the present phase is over."""
         if self._phase in ("connect", "storm"):
-            return self._swarm.settled
+            return self._swarm.opening.settled
         if self._phase == "deaf" and self._devices:
             return self._devices.ignored >= self._goal
         if self._phase in ("round", "resume", "cut"):
@@ -152,18 +163,23 @@ class Worker:
         if callers.waiting and now - max(callers.last_ns, callers.first_ns) < self._common.timeout * 1e9:
             return False
         callers.give_up()
-        expected = sum(callers.accepted) * self._common.per_user
-        newest = max(self._swarm.last_ns, callers.last_ns)
-        return self._swarm.messages >= expected or now - newest > _QUIET_NS
+        if now - max(self._swarm.last_ns, callers.last_ns) > _QUIET_NS:
+            return True
+        so_far = Totals(accepted=sum(callers.accepted))
+        if self._swarm.messages < so_far.accepted * self._common.per_user:
+            return False
+        # Others get messages too, and some perhaps twice.
+        self._compare(so_far, callers)
+        return not so_far.missing
 
     def _tell(self) -> None:
         swarm, callers = self._swarm, self._callers
-        failed, lost = swarm.failures.total(), swarm.lost.total()
+        failed, lost = swarm.opening.failures.total(), swarm.lost.total()
         answers = callers.answered if callers else 0
         progress = Progress(
             self._commands,
             self._told,
-            swarm.opened,
+            swarm.opening.opened,
             failed,
             lost,
             swarm.messages,
@@ -174,17 +190,22 @@ class Worker:
         self._pipe.send(progress)
 
     def _totals(self) -> Totals:
-        swarm, callers = self._swarm, self._callers
+        swarm, opening, callers = self._swarm, self._swarm.opening, self._callers
         totals = Totals(
-            opened=swarm.opened,
+            opened=opening.opened,
             messages=swarm.messages,
             received=swarm.received,
-            failures=swarm.failures,
+            failures=opening.failures,
             lost=swarm.lost,
-            handshakes=swarm.handshakes,
+            handshakes=opening.handshakes,
             latencies=swarm.latencies,
-            connect_first_ns=swarm.first_ns,
-            connect_last_ns=swarm.ready_ns,
+            dismissed=swarm.dismissed,
+            pings=swarm.pings,
+            left=self._unruly.left,
+            stalls=self._unruly.stalls,
+            connect_first_ns=opening.first_ns,
+            connect_last_ns=opening.ready_ns,
+            memory=own_memory() - self._empty,
             cpu=time.process_time(),
         )
         if callers:
@@ -202,9 +223,10 @@ class Worker:
         per_user = self._common.per_user
         totals.expected = totals.accepted * per_user
         arrived = 0
+        pushed_to = len(callers.accepted) * per_user  # not the connections of a last user who has fewer than the others
         for fd in self._swarm.live():
             number = self._swarm.number[fd]
-            if number < self._share.count:
+            if number < pushed_to:
                 want, got = callers.accepted[number // per_user], self._swarm.got[fd]
                 arrived += min(want, got)
                 totals.surplus += max(0, got - want)

@@ -44,7 +44,7 @@ class Keeper(Generic[L]):
         self._make = make
         self._open = open_link
         self._part = part
-        self._log = get_logger(part).bind(**{"purpose": purpose} if purpose else {})
+        self._log = get_logger(part, lifecycle=True).bind(**{"purpose": purpose} if purpose else {})
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
         self._stopped = False

@@ -10,7 +10,7 @@ from pushgate.rocketmq.address import Address, parse_url
 from pushgate.rocketmq.messages import Message, decode_properties, inflate
 from pushgate.rocketmq.topic import Topic
 
-_log = get_logger("feed")
+_log = get_logger("feed", lifecycle=True)
 
 
 class RocketMqFeed:

@@ -28,7 +28,7 @@ EPHEMERAL = 1
 _HARMLESS = NoNodeError, RolledBackError, RuntimeInconsistency
 """A batch that is gone already, and what is said of those beside one that could not be removed."""
 
-log = get_logger("bus")
+log = get_logger("bus", lifecycle=True)
 
 
 class Cleaner:

@@ -21,7 +21,7 @@ def show(
     from msgspec import json
 
     from pushgate.log import set_up
-    from pushgate.node.cluster_members import list_servers
+    from pushgate.node.embedded.members import list_servers
 
     set_up("error", "auto")
     servers = wait_for(list_servers(data_dir))
@@ -50,7 +50,7 @@ def remove(
     Not for a node that comes back under its name, with or without its disk: that one only has to be started.
     """
     from pushgate.log import set_up
-    from pushgate.node.cluster_members import remove_server
+    from pushgate.node.embedded.members import remove_server
 
     set_up("error", "auto")
     wait_for(remove_server(data_dir, node))

@@ -6,7 +6,7 @@ import typer
 
 from pushgate import __version__
 from pushgate.bench.commands import app as bench_app
-from pushgate.cli import cluster, config, doctor, drain, listen, push, run, status, token, upgrade
+from pushgate.cli import cluster, config, doctor, drain, events, listen, push, run, status, token, upgrade
 from pushgate.cli.common import read_keys, say
 from pushgate.errors import ConfigError, PushgateError
 
@@ -35,6 +35,7 @@ app.command()(push.push)
 app.command()(listen.listen)
 app.command()(token.token)
 app.command()(status.status)
+app.command()(events.events)
 app.command()(doctor.doctor)
 app.command()(drain.drain)
 app.command()(upgrade.upgrade)

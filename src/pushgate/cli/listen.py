@@ -10,6 +10,7 @@ import typer
 from pushgate.cli.common import API, DATA_DIR, URL, Api, ApiKey, Ca, Cert, DataDir, User, find_api_key, say, wait_for
 
 if TYPE_CHECKING:
+    from pushgate.client.listener import Listener
     from pushgate.messages.client import Message
 
 
@@ -37,10 +38,6 @@ def listen(
 
     With --device it goes on where it stopped the last time: a message counts as handled once it is printed.
     """
-    from contextlib import aclosing
-
-    from msgspec import json
-
     from pushgate.client.listener import Listener
     from pushgate.client.pusher import AsyncPusher
     from pushgate.client.trust import make_trust
@@ -51,31 +48,38 @@ def listen(
         cursor_file = _default_file(url, user, device)
     key = "" if token else find_api_key(api_key, data_dir)
     tls = make_trust(ca, cert)
-    pretty = sys.stdout.isatty()
 
     async def new_token() -> str:
         async with AsyncPusher(api, key, patience=0, tls=tls) as pusher:
             return await pusher.token(user)
 
-    async def listen_on() -> None:
-        source = (lambda: token) if token else new_token
-        left = count
-        listener = Listener(url, source, device=device, cursor_file=cursor_file, tls=tls, notice=say)
-        async with aclosing(aiter(listener)) as messages:
-            async for message in messages:
-                if pretty:
-                    _print_message(message)
-                else:
-                    typer.echo(json.encode(message))
-                left -= 1
-                if left == 0:
-                    await listener.acknowledge()
-                    return
-
+    source = (lambda: token) if token else new_token
     try:
-        wait_for(listen_on())
+        wait_for(
+            _print_messages(Listener(url, source, device=device, cursor_file=cursor_file, tls=tls, notice=say), count)
+        )
     except KeyboardInterrupt:
         say("stopped")
+
+
+async def _print_messages(listener: "Listener", count: int) -> None:
+    """Print what comes, and acknowledge it once so many messages have come."""
+    from contextlib import aclosing
+
+    from msgspec import json
+
+    pretty = sys.stdout.isatty()
+    left = count
+    async with aclosing(aiter(listener)) as messages:
+        async for message in messages:
+            if pretty:
+                _print_message(message)
+            else:
+                typer.echo(json.encode(message))
+            left -= 1
+            if left == 0:
+                await listener.acknowledge()
+                return
 
 
 def _default_file(url: str, user: str, device: str) -> Path:

@@ -1,6 +1,6 @@
 """`pushgate push`: one push through the HTTP API."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,15 +18,9 @@ from pushgate.cli.common import (
     split_tags,
     wait_for,
 )
-
-if TYPE_CHECKING:
-    from pushgate.client.answers import Pushed, Receipt
-    from pushgate.client.pusher import AsyncPusher
+from pushgate.cli.receipt import await_receipt
 
 Qos = Literal["live", "reliable"]
-
-_PAUSE = 0.2
-"""Seconds between two looks at a receipt."""
 
 
 def push(
@@ -62,17 +56,10 @@ def push(
     from pushgate.client.pusher import AsyncPusher
     from pushgate.client.trust import make_trust
 
-    if everyone:
-        if data is not None:
-            raise typer.BadParameter("--everyone takes DATA alone, without USER")
-        user, data = None, user
-    elif user is None:
-        raise typer.BadParameter("name a USER, or --everyone")
-    if (data is None) == (data_base64 is None):
-        raise typer.BadParameter("give DATA or --data-base64")
+    user, data = _read_target(user, data, everyone)
+    what = _read_data(data, data_base64)
     if wait and qos != "reliable":
         raise typer.BadParameter("--wait goes with --qos reliable: nobody acknowledges a live message")
-    what = _parse_json(data) if data is not None else _parse_base64(data_base64 or "")
     key = find_api_key(api_key, data_dir)
     tls = make_trust(ca, cert)
 
@@ -90,7 +77,7 @@ def push(
                 ttl=ttl,
             )
             typer.echo(json.encode(answer))
-            return await _await_receipt(pusher, answer, user, patience) if wait else ""
+            return await await_receipt(pusher, answer, user, patience) if wait else ""
 
     lacking = wait_for(call())
     if lacking:
@@ -98,40 +85,24 @@ def push(
         raise typer.Exit(1)
 
 
-async def _await_receipt(pusher: "AsyncPusher", pushed: "Pushed", user: str | None, patience: float) -> str:
-    """Ask for the receipt until every device has the message; returns who lacks it, in words, when time is over."""
-    import asyncio
-    import time
-
-    from msgspec import UNSET
-
-    if pushed.offset is UNSET:
-        return "the gateway did not say where it keeps the message"
-    until = time.monotonic() + patience
-    while True:
-        receipt = await pusher.receipt(pushed.id, pushed.offset, user=user)
-        if receipt.complete:
-            return ""
-        left = until - time.monotonic()
-        if left <= 0:
-            return _tell_lacking(receipt, user)
-        await asyncio.sleep(min(_PAUSE, left))
+def _read_target(user: str | None, data: str | None, everyone: bool) -> tuple[str | None, str | None]:
+    """Return the user, None for everyone, and DATA."""
+    if everyone and data is not None:
+        raise typer.BadParameter("--everyone takes DATA alone, without USER")
+    if everyone:
+        return None, user
+    if user is None:
+        raise typer.BadParameter("name a USER, or --everyone")
+    return user, data
 
 
-def _tell_lacking(receipt: "Receipt", user: str | None) -> str:
-    """Say who lacks a message."""
-    from msgspec import UNSET
-
-    if receipt.connected is not UNSET:
-        devices, has = receipt.connected.devices, receipt.connected.acknowledged
-        said = f"{devices - has} of {devices} connected devices lack it" if devices else "no device is connected"
-    elif receipt.devices:
-        names = [each.device for each in receipt.devices if not each.acknowledged]
-        said = f"lacked by {', '.join(names)}" if names else "all devices known have it"
-    else:
-        said = f"no device of {user} is known"
-    gone = "; it is gone: expired or replaced" if receipt.state == "gone" else ""
-    return said + gone + (f"; no answer from {', '.join(receipt.missing)}" if receipt.missing else "")
+def _read_data(data: str | None, data_base64: str | None) -> object:
+    """Return what is to be pushed."""
+    if data is not None and data_base64 is None:
+        return _parse_json(data)
+    if data is None and data_base64 is not None:
+        return _parse_base64(data_base64)
+    raise typer.BadParameter("give DATA or --data-base64")
 
 
 def _parse_json(text: str) -> object:

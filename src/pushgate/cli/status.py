@@ -13,8 +13,8 @@ from pushgate.errors import PushgateError
 if TYPE_CHECKING:
     from httpx import Client
 
-    from pushgate.client.nodes import Nodes
     from pushgate.client.status import Status
+    from pushgate.messages.nodes import Nodes
 
     Show = Callable[[Status, Nodes | None], None]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pushgate.client.nodes import Node, Nodes
     from pushgate.client.status import Status, Worker
+    from pushgate.messages.nodes import Nodes, NodeState
 
 
 def print_tables(now: "Status", nodes: "Nodes | None") -> None:
@@ -48,7 +48,7 @@ def _cluster_table(nodes: "Nodes") -> "Table":
     return table
 
 
-def _node_row(node: "Node") -> tuple[str, ...]:
+def _node_row(node: "NodeState") -> tuple[str, ...]:
     def tell(value: float | None, how: Callable[[float], str]) -> str:
         return "-" if value is None else how(value)
 
@@ -70,7 +70,7 @@ def _node_row(node: "Node") -> tuple[str, ...]:
     )
 
 
-def _state(node: "Node") -> str:
+def _state(node: "NodeState") -> str:
     if node.draining:
         return "[yellow]draining[/]"
     if node.upgrading:

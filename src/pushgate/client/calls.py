@@ -50,7 +50,7 @@ class Call(NamedTuple, Generic[_Answer]):
     path: str
     body: bytes | None
     decode: Callable[[bytes], _Answer]
-    repeatable: bool
+    repeatable: bool = True
 
     def read(self, answer: httpx.Response) -> _Answer:
         """Return what an answer says. Raises ApiProblem."""
@@ -65,7 +65,7 @@ class Call(NamedTuple, Generic[_Answer]):
 def push_call(data: object, fields: PushFields) -> Call[Pushed]:
     """A push. A live one is not repeatable: it would be delivered again."""
     body = json.encode(_body(data, fields))
-    return Call("POST", "/v1/push", body, json.Decoder(Pushed).decode, fields.get("qos") == "reliable")
+    return Call("POST", "/v1/push", body, json.Decoder(Pushed).decode, repeatable=fields.get("qos") == "reliable")
 
 
 def batch_call(pushes: Iterable[BatchPush]) -> Call[list[Pushed | ApiProblem]]:
@@ -73,7 +73,7 @@ def batch_call(pushes: Iterable[BatchPush]) -> Call[list[Pushed | ApiProblem]]:
     each = list(pushes)
     body = json.encode({"pushes": [_body(push.get("data", UNSET), push) for push in each]})
     repeatable = all(push.get("qos") == "reliable" for push in each)
-    return Call("POST", "/v1/push/batch", body, _read_results, repeatable)
+    return Call("POST", "/v1/push/batch", body, _read_results, repeatable=repeatable)
 
 
 def token_call(user: str, ttl: int | None, tags: Sequence[str] | None) -> Call[str]:
@@ -83,19 +83,19 @@ def token_call(user: str, ttl: int | None, tags: Sequence[str] | None) -> Call[s
         body["ttl"] = ttl
     if tags:
         body["tags"] = list(tags)
-    return Call("POST", "/v1/tokens", json.encode(body), lambda said: json.decode(said, type=_Token).token, True)
+    return Call("POST", "/v1/tokens", json.encode(body), lambda said: json.decode(said, type=_Token).token)
 
 
 def receipt_call(id: str, offset: int, user: str | None) -> Call[Receipt]:
     """The receipt of a message, to everyone where `user` is None."""
     target = {"everyone": "true"} if user is None else {"user": user}
     query = urlencode({**target, "offset": offset}, quote_via=quote)
-    return Call("GET", f"/v1/messages/{_part(id)}?{query}", None, json.Decoder(Receipt).decode, True)
+    return Call("GET", f"/v1/messages/{_part(id)}?{query}", None, json.Decoder(Receipt).decode)
 
 
 def user_call(user: str) -> Call[User]:
     """A user's sessions."""
-    return Call("GET", f"/v1/users/{_part(user)}", None, json.Decoder(User).decode, True)
+    return Call("GET", f"/v1/users/{_part(user)}", None, json.Decoder(User).decode)
 
 
 def kick_call(user: str, session: str | None) -> Call[Kicked]:
@@ -103,7 +103,7 @@ def kick_call(user: str, session: str | None) -> Call[Kicked]:
     if session == "":
         raise ValueError("session: expected a session's id, got ''")  # the path would be that of all sessions
     path = f"/v1/users/{_part(user)}/sessions" + ("" if session is None else f"/{_part(session)}")
-    return Call("DELETE", path, None, json.Decoder(Kicked).decode, session is None)
+    return Call("DELETE", path, None, json.Decoder(Kicked).decode, repeatable=session is None)
 
 
 class _Token(Struct):

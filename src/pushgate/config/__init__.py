@@ -1,9 +1,11 @@
 """The configuration of a node.
 
-settings    what can be set, and its defaults
+settings    what can be set, and its defaults; what can be for a `tenant`
 loading     where a value comes from, and what is wrong with it
+hiding      how it is shown without secrets; all of it, to people, by `showing`
 """
 
+from pushgate.config.hiding import shown_url
 from pushgate.config.loading import Loaded, load, load_with_origins
 from pushgate.config.settings import (
     BusConfig,
@@ -15,10 +17,9 @@ from pushgate.config.settings import (
     LogConfig,
     ManagementConfig,
     NodeConfig,
-    TenantConfig,
-    TokenKeyConfig,
-    shown_url,
+    TracingConfig,
 )
+from pushgate.config.tenant import TenantConfig, TokenKeyConfig
 
 __all__ = [
     "BusConfig",
@@ -33,6 +34,7 @@ __all__ = [
     "NodeConfig",
     "TenantConfig",
     "TokenKeyConfig",
+    "TracingConfig",
     "load",
     "load_with_origins",
     "shown_url",

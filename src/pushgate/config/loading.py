@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, NoReturn, get_args, get_origin
 from msgspec import Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from pushgate.config.settings import HIDDEN, Config
+from pushgate.config.hiding import HIDDEN
+from pushgate.config.settings import Config
 from pushgate.errors import ConfigError
 
 CLIENT_VARIABLES = frozenset(
@@ -20,8 +21,8 @@ CLIENT_VARIABLES = frozenset(
 )
 """Variables that commands read by themselves; they are no settings of a node."""
 
-SECRET_KEYS = frozenset({"secret", "api_keys", "read_keys", "url"})
-"""Keys whose values no error shows: `api_keys` and `read_keys` may hold the key itself by mistake, `url` a password."""
+SECRET_KEYS = frozenset({"secret", "api_keys", "read_keys", "url", "endpoint"})
+"""Keys whose values no error shows: `api_keys` and `read_keys` may hold the key itself by mistake, a URL a password."""
 
 
 class Loaded(NamedTuple):

@@ -1,7 +1,6 @@
 """What can be set, and its defaults.
 
-Secrets are shown nowhere: not in an error, and not by `repr` or rich, which see what `__rich_repr__` lets
-them see.
+Secrets are shown nowhere; see `hiding`.
 """
 
 import re
@@ -10,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from pushgate.config.hiding import HIDDEN, show_fields, show_struct, shown_url
+from pushgate.config.tenant import Count, TenantConfig
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 
@@ -20,9 +21,6 @@ NAME = r"\A[A-Za-z0-9_-]{1,64}\Z"
 
 NODE_NAME = r"\A[A-Za-z0-9._-]{0,64}\Z"
 """What a node may be called; empty stands for the host's name."""
-
-HIDDEN = "***"
-"""What stands for a secret wherever a configuration is shown."""
 
 
 class NodeConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,10 +141,10 @@ class BusConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: without user and password of the URL."""
-        return _shown_fields(self, url=shown_url(self.url))
+        return show_fields(self, url=shown_url(self.url))
 
     def __repr__(self) -> str:
-        return _repr(self)
+        return show_struct(self)
 
 
 class ClusterConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,10 +167,10 @@ class ClusterConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: without the secret."""
-        return _shown_fields(self, secret=self.secret and HIDDEN)
+        return show_fields(self, secret=self.secret and HIDDEN)
 
     def __repr__(self) -> str:
-        return _repr(self)
+        return show_struct(self)
 
 
 class InboxConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,10 +202,10 @@ class InboxConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """Return the fields as they may be shown: without user and password of the URL."""
-        return _shown_fields(self, url=shown_url(self.url))
+        return show_fields(self, url=shown_url(self.url))
 
     def __repr__(self) -> str:
-        return _repr(self)
+        return show_struct(self)
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,64 +221,26 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
     style: Literal["auto", "console", "json"] = "auto"
 
 
-Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"]
+class TracingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[tracing]`: pushes as traces of OpenTelemetry, with the extra `pushgate[otel]`. Off unless something says where
+    they go.
 
-
-class TokenKeyConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[tenants.NAME.token_keys]]`: one key that client tokens may be signed with, under just one algorithm.
-
-    HS* take `secret`, text of at least 32, 48 or 64 bytes: as long as the hash. The others take `public_key`
-    (PEM) or `public_key_file` (its path, from the working directory): RSA of at least 2048 bits, P-256 for
-    ES256, Ed25519 for EdDSA. `kid` picks the key; a token without `kid` is checked with the keys without one.
+    `endpoint` is where spans are posted, by OTLP over HTTP, as in `http://localhost:4318/v1/traces`. When it is empty
+    OpenTelemetry's own variables say it: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, or OTEL_EXPORTER_OTLP_ENDPOINT. `sample`
+    is the share, 0 to 1, of the calls without a `traceparent` that begin a trace; a call that has one is traced if its
+    caller is. Not set, it is what OTEL_TRACES_SAMPLER says, by default all of them. The other variables hold too:
+    headers, certificates, service name, attributes, the queue (docs/operations.md).
     """
 
-    algorithm: Algorithm
-    kid: str = ""
-    secret: str = ""
-    public_key: str = ""
-    public_key_file: str = ""
+    endpoint: str = ""
+    sample: Annotated[float, Meta(ge=0, le=1)] | None = None
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return the fields as they may be shown: without keys (`public_key` may hold a private one)."""
-        return _shown_fields(self, secret=self.secret and HIDDEN, public_key=self.public_key and HIDDEN)
+        """Return the fields as they may be shown: without user and password of the URL, nor its query."""
+        return show_fields(self, endpoint=re.sub(r"\?.*", f"?{HIDDEN}", shown_url(self.endpoint)))
 
     def __repr__(self) -> str:
-        return _repr(self)
-
-
-KeyHash = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
-
-
-class TenantConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[tenants.NAME]`: one isolated application.
-
-    `api_keys` are SHA-256 hashes of its API keys, written `sha256:<hex>`, and `read_keys` of keys that may only ask
-    (`GET`), as for the console. `require_exp` refuses tokens that never expire. Its limits are per node, and 0 means
-    none: `connections` open at once, `pushes_per_second` (each push of a batch is one), `max_message` bytes of a
-    push's data, `max_batch` pushes in a batch. Those of its inbox hold for all nodes, and 0 means as in `[inbox]`:
-    `inbox_bytes` (`max_bytes` there), `inbox_messages` (`max_messages`) and `max_ttl`. A lower `inbox_messages` removes
-    nothing: where a log has more than half of it, it waits for the next reload or start.
-    """
-
-    api_keys: list[KeyHash] = field(default_factory=list)
-    token_keys: list[TokenKeyConfig] = field(default_factory=list)
-    read_keys: list[KeyHash] = field(default_factory=list)
-    require_exp: bool = True
-    connections: Count = 0
-    pushes_per_second: Count = 0
-    max_message: Count = 0
-    max_batch: Annotated[int, Meta(ge=1, le=1000)] = 1000
-    inbox_bytes: Count = 0
-    inbox_messages: Count = 0
-    max_ttl: Annotated[int, Meta(ge=0, le=366 * 86400)] = 0
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return the fields as they may be shown: of a hash only as much as tells it from others."""
-        shown = {name: [f"{key[:15]}{HIDDEN}" for key in getattr(self, name)] for name in ("api_keys", "read_keys")}
-        return _shown_fields(self, **shown)
-
-    def __repr__(self) -> str:
-        return _repr(self)
+        return show_struct(self)
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -294,17 +254,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
     inbox: InboxConfig = field(default_factory=InboxConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
     tenants: dict[Annotated[str, Meta(pattern=NAME)], TenantConfig] = field(default_factory=dict)
-
-
-def shown_url(url: str) -> str:
-    """Return a URL as it may be shown: without user and password, and those of Sentinels."""
-    return re.sub("(sentinel_(?:user|password)=)[^&]*", rf"\1{HIDDEN}", re.sub("//.*@", f"//{HIDDEN}@", url))
-
-
-def _shown_fields(config: Struct, **instead: Any) -> list[tuple[str, Any]]:
-    return [(name, instead.get(name, getattr(config, name))) for name in config.__struct_fields__]
-
-
-def _repr(config: Struct) -> str:
-    return f"{type(config).__name__}({', '.join(f'{name}={value!r}' for name, value in config.__rich_repr__())})"

@@ -3,7 +3,7 @@
 import { callApi, keepKey, readKey, scrape } from "./console_api.js";
 import { Chart } from "./console_chart.js";
 import { $, fill, fillPill, number, short } from "./console_dom.js";
-import { Changes, showEvent } from "./console_events.js";
+import { clearEvents, refreshEvents, setUpEvents } from "./console_events.js";
 import { showBus, showInbox, showTenant } from "./console_health.js";
 import { Scrape } from "./console_metrics.js";
 import { showNodes, showWorkers } from "./console_nodes.js";
@@ -12,6 +12,7 @@ import { clearUser, refreshUser, setUpUser } from "./console_user.js";
 
 const PAUSE = 2_000; // ms between two looks
 const MINUTE = 30; // looks
+const EVENTS = 3; // looks between two at the events
 const NO_KEY = "The gateway does not know this key any more. Sign in with another one.";
 
 const charts = {
@@ -26,7 +27,7 @@ let round = 0; // tells the looks of an earlier key from those of now
 let timer = 0;
 let access = null; // what GET /v1/tenant answered
 let scrapes = [];
-let changes = new Changes();
+let looks = 0;
 
 // --- The key
 
@@ -62,6 +63,7 @@ function signOut(problem) {
   keepKey(null);
   clearUser(false);
   clearPush(false);
+  clearEvents();
   showEntrance(problem);
 }
 
@@ -70,9 +72,8 @@ function signOut(problem) {
 function begin() {
   round++;
   scrapes = [];
-  changes = new Changes();
-  $("events").replaceChildren();
-  $("events-none").hidden = false;
+  looks = 0;
+  clearEvents();
   Object.values(charts).forEach((chart) => chart.clear());
   $("entrance").hidden = true;
   $("board").hidden = $("who").hidden = false;
@@ -88,6 +89,7 @@ async function look() {
     access = tenant;
     show(nodes, stats, new Scrape(text, Date.now() / 1000));
     await refreshUser();
+    if (looks++ % EVENTS === 0) await refreshEvents();
     if (mine !== round) return;
   } catch (error) {
     if (mine !== round) return;
@@ -112,7 +114,6 @@ function show(nodes, stats, now) {
   showBus(nodes, now, minute);
   showInbox(nodes, now, minute);
   showTenant(access, stats, now);
-  for (const [level, text] of changes.look(nodes, now)) showEvent(level, text);
   fillPill($("pulse"), "good", "Live");
   fill($("alarm"), nodes.missing.length === 0 ? "" : `No answer from ${nodes.missing.join(", ")}.`);
 }
@@ -129,6 +130,7 @@ document.addEventListener("visibilitychange", () => {
   else clearTimeout(timer);
 });
 setUpUser();
+setUpEvents();
 setUpPush();
 if (readKey() === null) showEntrance();
 else signIn(readKey());

@@ -5,7 +5,9 @@ import { $, bytes, fill, fillTable, lasting, makePill, number, short } from "./c
 const NODES = ["Node", "State", "Version", "Up #", "Connections #", "Users #", "Pushes/s #", "Delivered/s #", "Bus #", "Inbox #"];
 const WORKERS = ["Worker", "Connections #", "Users #", "CPU #", "Memory #", "Loop lag #", "Collection #", "Files #", "Up #", "Restarts #"];
 
-/** Show what GET /v1/nodes answered. */
+const seen = new Set(); // nodes that were there since this page was opened
+
+/** Show what GET /v1/nodes answered, and which nodes were there before and are not any more. */
 export function showNodes({ nodes, missing }) {
   const rows = nodes.map((node) => [
     node.node,
@@ -19,7 +21,11 @@ export function showNodes({ nodes, missing }) {
     shareOf(node.bus_workers, node.workers),
     shareOf(node.inbox_workers, node.workers),
   ]);
-  for (const node of missing) rows.push([node, makePill("bad", "no answer"), ...NODES.slice(2).map(() => "–")]);
+  const absent = (node, level, word) => rows.push([node, makePill(level, word), ...NODES.slice(2).map(() => "–")]);
+  for (const node of missing) absent(node, "bad", "no answer");
+  const there = new Set(rows.map(([node]) => node));
+  for (const node of seen) if (!there.has(node)) absent(node, "warn", "gone");
+  for (const node of there) seen.add(node);
   rows.sort((one, other) => one[0].localeCompare(other[0]));
   fillTable($("node-table"), NODES, rows);
   const ready = nodes.filter((node) => node.ready).length;

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from pushgate import __version__
 from pushgate.codes import Close
 from pushgate.errors import MessageError
+from pushgate.journal import Event
 from pushgate.messages.questions import (
     Acknowledge,
     Acknowledged,
@@ -20,6 +21,8 @@ from pushgate.messages.questions import (
     Question,
     Reach,
     Reached,
+    Recall,
+    Recalled,
     Reply,
     Sessions,
 )
@@ -102,7 +105,7 @@ class Answers(Generic[S]):
     """The answers of one worker.
 
     `numbers` are the tenants' numbers by name; `why_not_ready` tells why the worker's node should get no traffic, as
-    far as the worker knows, and `has_inbox` whether the node keeps reliable messages.
+    far as the worker knows, `has_inbox` whether the node keeps reliable messages, and `recall` what happened to it.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Answers(Generic[S]):
         numbers: Mapping[str, int],
         why_not_ready: Callable[[], list[str]],
         has_inbox: bool,
+        recall: Callable[[], list[Event]],
     ) -> None:
         self._sessions = sessions
         self._rows = rows
@@ -119,6 +123,7 @@ class Answers(Generic[S]):
         self._numbers = numbers
         self._why_not_ready = why_not_ready
         self._has_inbox = has_inbox
+        self._recall = recall
 
     def reply(self, question: Question) -> Reply:
         """Return the answer to a question; `Kick` and `Acknowledge` are done first."""
@@ -132,6 +137,8 @@ class Answers(Generic[S]):
                 return self._acknowledge(question)
             case Count():
                 return self._count(question.tenant)
+            case Recall():
+                return Recalled(self._recall())
             case Reach():
                 acknowledged = [cursor >= question.offset for _, cursor in self._sessions.find_devices(question.tenant)]
                 return Reached(self._rows.count - 1, len(acknowledged), sum(acknowledged))

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import ceil
 
+from pushgate.delivery.following import Delivery, Following
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.delivery.reliable import Reliable
 from pushgate.log import get_logger
@@ -27,12 +28,16 @@ _log = get_logger("delivery")
 
 
 class _Run:
-    """One fan-out: everything below `position` is done, and so are the descriptors in `early`."""
+    """One fan-out: everything below `position` is done, and so are the descriptors in `early`.
 
-    __slots__ = ("early", "outgoing", "position")
+    `delivery` tells of it where it is followed.
+    """
 
-    def __init__(self, outgoing: Outgoing) -> None:
+    __slots__ = ("delivery", "early", "outgoing", "position")
+
+    def __init__(self, outgoing: Outgoing, delivery: Delivery | None) -> None:
         self.outgoing = outgoing
+        self.delivery = delivery
         self.position = 0
         self.early: set[int] = set()
 
@@ -47,12 +52,14 @@ class FanOut:
         call_soon: Callable[[Callable[[], None]], object],
         call_later: Callable[..., object],
         reliable: Reliable | None = None,
+        following: Following | None = None,
     ) -> None:
         self._sessions = sessions
         self._row = row
         self._call_soon = call_soon
         self._call_later = call_later
         self._reliable = reliable
+        self._following = following
         self._runs: deque[_Run] = deque()
         self._spreads: set[_Run] = set()
         self._pending = 0
@@ -74,7 +81,7 @@ class FanOut:
         if outgoing.push.spread > 0:
             self._start_spread(outgoing)
             return
-        self._runs.append(_Run(outgoing))
+        self._runs.append(self._begin(outgoing))
         if len(self._runs) == 1:
             self._call_soon(self._continue)
 
@@ -93,6 +100,11 @@ class FanOut:
                 self._write(run, (channel,))
                 run.early.add(channel.fd)
 
+    def _begin(self, outgoing: Outgoing) -> _Run:
+        if outgoing.push.trail is None or self._following is None:
+            return _Run(outgoing, None)
+        return _Run(outgoing, self._following.begin(outgoing, time.time()))
+
     def _hold(self, outgoing: Outgoing, reliable: Reliable) -> None:
         """Leave an entry to the inbox: the devices of its tenant read it there."""
         for channel in self._sessions.by_fd:
@@ -108,7 +120,7 @@ class FanOut:
     def _start_spread(self, outgoing: Outgoing) -> None:
         size, spread = len(self._sessions.by_fd), outgoing.push.spread
         slices = max(1, ceil(size / SLICE), ceil(spread / PACE))
-        run = _Run(outgoing)
+        run = self._begin(outgoing)
         self._spreads.add(run)
         self._continue_spread(run, ceil(size / slices), spread / slices)
 
@@ -132,6 +144,8 @@ class FanOut:
             return False
         self._pending -= len(run.outgoing.push.data)
         observe(self._row, PUSH_TO_WRITE, time.time() - run.outgoing.push.time / 1000)
+        if run.delivery is not None:
+            run.delivery.tell()
         return True
 
     def _write(self, run: _Run, channels: Sequence[Channel | None]) -> None:
@@ -161,3 +175,5 @@ class FanOut:
             delivered += write(fd, frame)
         if delivered:
             self._sessions.count_written(tenant, delivered, sent + (delivered - counted) * len(frame))
+        if run.delivery is not None:
+            run.delivery.count(channel for channel in channels if channel is not None and channel.fd not in early)

@@ -5,7 +5,8 @@ about nodes goes to everyone, and worker 0 of each other node speaks for it; one
 and a node has answered when all of its workers have. Answers go to a shard that the asking worker owns; the owners of
 that shard on other nodes drop them, since they know of no such question.
 
-Worker 0 says once a second that its node is there; should it be stuck, another one does.
+Worker 0 says once a second that its node is there; should it be stuck, another one does. It also notes which other
+nodes come and go.
 """
 
 import asyncio
@@ -22,13 +23,14 @@ from pushgate.messages.questions import (
     Answer,
     Ask,
     Closed,
-    Count,
     Counted,
     Here,
     Node,
+    OfNodes,
     Question,
     Reach,
     Reached,
+    Recalled,
     Reply,
     Sessions,
     Took,
@@ -49,9 +51,10 @@ MAX_ASKED = 1000
 MAX_OUTBOX = 1000
 """Words that may wait for the bus to take those before them; beyond that they are lost, as the bus may lose any."""
 
-R = TypeVar("R", Sessions, Closed, Counted, Reached, Acknowledged)
+R = TypeVar("R", Sessions, Closed, Counted, Recalled, Reached, Acknowledged)
 
 _log = get_logger("questions")
+_life_log = get_logger("questions", lifecycle=True)
 
 
 class Gathered(NamedTuple, Generic[R]):
@@ -120,6 +123,8 @@ class Questions:
         self._home = home
         self._said_home = 0
         self._silent = False
+        self._others: set[str] = set()
+        self._leaving: set[str] = set()
         self.knows: Callable[[Question], bool] = lambda question: True
         """Whether the worker can answer a question about users: it cannot for those that it has handed over."""
 
@@ -151,7 +156,7 @@ class Questions:
             raise Problem("unavailable", "too many questions are under way")
         asked = _Asked()
         shard = None
-        if isinstance(question, Count):
+        if isinstance(question, OfNodes):
             asked.replies[self._node] = self._reply(question)
         elif not isinstance(question, Reach):
             shard = shard_of(question.tenant, question.uid)
@@ -186,6 +191,8 @@ class Questions:
             return
         if isinstance(word, Here):
             self.presence.hear(word)
+            if word.leaving:
+                self._leaving.add(word.node.name)
         elif isinstance(word, Ask):
             self._answer(word)
         elif isinstance(word, Took):
@@ -204,7 +211,9 @@ class Questions:
         known = self.presence.twin
         self.presence.tick()
         if self._speaks and self.presence.twin and not known:
-            _log.error("another running node has the name of this one: set node.name", name=self._node.name)
+            _life_log.error("another running node has the name of this one: set node.name", name=self._node.name)
+        if self._speaks and self._ticks % EVERY == 0 and self.presence.settled:
+            self._note_others()
         speaks = not self._silent and (self._speaks or self.presence.own_silence >= self._patience)
         if speaks and (self._ticks % EVERY == 0 or self._home() != self._said_home):
             self._say_here()
@@ -220,6 +229,19 @@ class Questions:
         self._said_home = self._home()
         self._post(None, Here(self._node, home=self._said_home))
 
+    def _note_others(self) -> None:
+        """Log which other nodes came and went since the last time."""
+        others = {node.name for node in self.presence.nodes} - {self._node.name}
+        for name in sorted(others - self._others):
+            _life_log.info("another node is there", other=name)
+        for name in sorted(self._others - others):
+            if name in self._leaving:
+                _life_log.info("another node has left", other=name)
+            else:
+                _life_log.warning("another node is gone without a word", other=name)
+        self._others = others
+        self._leaving.clear()
+
     def _look(self, asked: _Asked) -> None:
         """See whether everybody has answered; who may not be known yet is waited for."""
         if self.presence.settled and self.presence.nodes <= asked.replies.keys():
@@ -228,7 +250,7 @@ class Questions:
     def _answer(self, ask: Ask) -> None:
         if self._silent and ask.node != self._node:
             return
-        if isinstance(ask.question, Count) and (not self._speaks or ask.node == self._node):
+        if isinstance(ask.question, OfNodes) and (not self._speaks or ask.node == self._node):
             return
         if not self.knows(ask.question):
             return  # the asker says that we did not answer, which is better than a smaller number

@@ -22,6 +22,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from pushgate.codes import Close
+from pushgate.delivery.following import Following
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.delivery.tracks import NONE, Tracks
 from pushgate.errors import InboxUnavailable, MessageError
@@ -106,6 +107,8 @@ class Reliable:
         self._readers = 0
         self._tick = 0
         self._position = 0
+        self.following: Following | None = None
+        """Who tells of pushes that are followed."""
 
     # A device comes and goes
 
@@ -321,9 +324,12 @@ class Reliable:
             return
         for entry in entries:
             resent = entry.offset <= self._tracks.highest[number]
-            if not self._write(channel, number, Outgoing(decode_push(entry.payload), entry.offset, resent)):
+            outgoing = Outgoing(decode_push(entry.payload), entry.offset, resent)
+            if not self._write(channel, number, outgoing):
                 behind.blocked = True
                 return
+            if outgoing.push.trail is not None and self.following is not None:
+                self.following.tell_late(outgoing, channel)
             if self._behind.get(channel) is not behind:
                 return  # closed over what was written
         if len(entries) == BATCH or behind.latest > sent[number]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pushgate.delivery.fanout import FanOut
+from pushgate.delivery.following import Following
 from pushgate.delivery.notes import Notes
 from pushgate.delivery.outgoing import Channel, Outgoing, Sessions
 from pushgate.delivery.reliable import Reliable
@@ -39,6 +40,7 @@ class Router:
         hear: Callable[[bytes], None],
         reliable: Reliable | None = None,
         unread: Unread | None = None,
+        following: Following | None = None,
     ) -> None:
         self._sessions = sessions
         self._fanout = fanout
@@ -46,6 +48,7 @@ class Router:
         self._unread = unread
         self._row = row
         self._hear = hear
+        self._following = following
         self.notes: Notes | None = None
         """Where pushes are noted, while this process hands its sessions over to another."""
         self.detour: Detour | None = None
@@ -62,7 +65,8 @@ class Router:
             self.notes.add(payload)
         if self.detour is not None and self.detour.take(payload, push):
             return
-        observe(self._row, BUS_LAG, time.time() - push.time / 1000)
+        now = time.time()
+        observe(self._row, BUS_LAG, now - push.time / 1000)
         if push.uids is None:
             self._fanout.start(Outgoing(push))
             return
@@ -75,6 +79,8 @@ class Router:
                 self.deliver(outgoing, channels)
         if outgoing is not None:
             observe(self._row, PUSH_TO_WRITE, time.time() - push.time / 1000)
+        if push.trail is not None and self._following is not None:
+            self._following.tell(outgoing or Outgoing(push), push.uids, now)
 
     def bring(self, entry: Entry) -> None:
         """Deliver what the inbox brings: at once to a user's connections, in slices to everyone's."""
@@ -91,6 +97,9 @@ class Router:
             outgoing = Outgoing(push, entry.offset)
             self.deliver(outgoing, channels)
             observe(self._row, PUSH_TO_WRITE, time.time() - outgoing.push.time / 1000)
+        if push.trail is not None and self._following is not None:
+            # for one user a moment says it: to know when it came would cost all others
+            self._following.tell(Outgoing(push, entry.offset), (entry.uid,), time.time())
 
     def deliver(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
         """Write a message to sessions of its tenant that it is for, in their order."""
@@ -114,3 +123,12 @@ class Router:
                 sent += len(frame)
         if delivered:
             self._sessions.count_written(outgoing.push.tenant, delivered, sent)
+
+    def deliver_held(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
+        """Do what `deliver` does with what a detour held back, and tell of it."""
+        began = time.time()
+        self.deliver(outgoing, channels)
+        if outgoing.push.trail is not None and self._following is not None:
+            delivery = self._following.begin(outgoing, began)
+            delivery.count(channels)
+            delivery.tell()

@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 from msgspec import DecodeError, ValidationError, json
 
-from pushgate.api.reports import Nodes
 from pushgate.client.status import Look
 from pushgate.doctor.finding import Finding
 from pushgate.errors import PushgateError
+from pushgate.messages.nodes import Nodes
 
 RUNBOOK = "docs/operations.md#pushgate"
 """Behind it comes the name of an alert, in small letters."""

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from pushgate.errors import InboxUnavailable
 from pushgate.inbox.base import Appended, Outcome, Refused
-from pushgate.metrics.catalogue import INBOX_APPEND_TIME, INBOX_APPENDS, INBOX_FAILURES, Histogram
+from pushgate.metrics.catalogue import INBOX_APPEND_TIME, INBOX_APPENDS, INBOX_FAILURES
+from pushgate.metrics.metric import Histogram
 from pushgate.metrics.rows import Row, observe
 
 

@@ -7,12 +7,24 @@ from msgspec import DecodeError, Struct, msgpack
 Qos = Literal["live", "reliable"]
 
 
+class Trail(Struct, array_like=True, frozen=True, gc=False):
+    """What a push that is followed leaves on its way, by which all that is told of it belongs together.
+
+    `request_id` is that of the API's call. `traceparent`, as W3C has it, is the span that sent the push, empty where
+    nothing is traced. New fields go to the end with a default.
+    """
+
+    request_id: str
+    traceparent: str = ""
+
+
 class Push(Struct, array_like=True, frozen=True, gc=False):
     """One accepted push. `uids` is None for everyone in the tenant.
 
     `data` is JSON text (valid UTF-8), or, when `binary`, the bytes themselves. `time` is the moment of
-    acceptance in milliseconds since 1970. The last fields narrow the target; None does not narrow.
-    New fields go to the end with a default: nodes of neighbouring versions read each other.
+    acceptance in milliseconds since 1970. `device`, `tags` and `except_session` narrow the target; None does not.
+    `trail` is None unless the push is followed. New fields go to the end with a default: nodes of neighbouring versions
+    read each other.
     """
 
     tenant: str
@@ -29,6 +41,7 @@ class Push(Struct, array_like=True, frozen=True, gc=False):
     qos: Qos = "live"
     ttl: int = 0
     collapse: str | None = None
+    trail: Trail | None = None
 
 
 _encoder = msgpack.Encoder()

@@ -6,6 +6,8 @@ so that nodes of neighbouring versions read each other; a question that a node d
 
 from msgspec import DecodeError, Struct, msgpack
 
+from pushgate.journal import Event
+
 
 class Node(Struct, array_like=True, frozen=True):
     """A node: its name for people, and a number that is unlike any other's, made anew at each start."""
@@ -33,6 +35,10 @@ class Count(Struct, tag="count", frozen=True):
     """What are the numbers of a node, and of this tenant on it? Asked of all nodes."""
 
     tenant: str
+
+
+class Recall(Struct, tag="recall", frozen=True):
+    """What has happened in the life of a node of late? Asked of all nodes."""
 
 
 class Reach(Struct, tag="reach", frozen=True):
@@ -111,6 +117,12 @@ class Counted(Struct, tag="counted", frozen=True):
     overview: Overview | None = None
 
 
+class Recalled(Struct, tag="recalled", frozen=True):
+    """The answer to `Recall`: the oldest first."""
+
+    events: list[Event]
+
+
 class Reached(Struct, tag="reached", frozen=True):
     """The answer to `Reach`: of one of a node's `workers`, or of all of them together."""
 
@@ -127,8 +139,10 @@ class Acknowledged(Struct, tag="acknowledged", frozen=True):
     reason: str = ""
 
 
-Question = Find | Kick | Count | Reach | Acknowledge
-Reply = Sessions | Closed | Counted | Reached | Acknowledged
+OfNodes = Count | Recall
+"""Who speaks for a node answers them, and nobody else there."""
+Question = Find | Kick | OfNodes | Reach | Acknowledge
+Reply = Sessions | Closed | Counted | Recalled | Reached | Acknowledged
 
 
 class Ask(Struct, tag="ask", frozen=True):

@@ -10,7 +10,8 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from pushgate import __version__
-from pushgate.metrics.catalogue import CATALOGUE, TENANT_CATALOGUE, Metric
+from pushgate.metrics.catalogue import CATALOGUE, TENANT_CATALOGUE
+from pushgate.metrics.metric import Metric
 from pushgate.metrics.rows import Rows, tenant_slot
 
 PREFIX = "pushgate_"

@@ -7,7 +7,8 @@ from mmap import ACCESS_READ, mmap
 
 from msgspec import DecodeError, Struct, msgpack
 
-from pushgate.metrics.catalogue import CATALOGUE, NODE_SLOTS, TENANT_CATALOGUE, TENANT_SLOTS, Metric
+from pushgate.metrics.catalogue import CATALOGUE, NODE_SLOTS, TENANT_CATALOGUE, TENANT_SLOTS
+from pushgate.metrics.metric import Metric
 from pushgate.metrics.rows import ROW_SLOTS, Rows, tenant_slot
 
 

@@ -16,9 +16,8 @@ from pushgate.metrics.catalogue import (
     NODE_SLOTS,
     TENANT_CATALOGUE,
     TENANT_SLOTS,
-    Histogram,
-    Metric,
 )
+from pushgate.metrics.metric import Histogram, Metric
 
 Row = memoryview
 """One worker's integers (signed, 64 bits), indexed by the slots of the catalogue."""

@@ -10,15 +10,16 @@ from pushgate.errors import ConfigError
 from pushgate.inbox import create_inbox
 from pushgate.messages.shard import SHARDS
 from pushgate.metrics.rows import Rows
-from pushgate.node.cluster import Member, doubts, member_of
-from pushgate.node.devices import options_of
-from pushgate.node.nats_program import find_nats_server
-from pushgate.node.routing import DIRECTORY, registry_copies
-from pushgate.node.servers import EMBEDDED, NONE, Servers, servers_of
+from pushgate.node.embedded.cluster import Member, doubts, member_of
+from pushgate.node.embedded.program import find_nats_server
+from pushgate.node.reliable_delivery import options_of
+from pushgate.node.routing import DIRECTORY
+from pushgate.node.servers import EMBEDDED, NONE, Servers, registry_copies, servers_of
 from pushgate.routing import create_registry
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.certificates import Certificates, read_certificates
 from pushgate.tenants.registry import Tenants
+from pushgate.tracing import check_tracing
 
 
 class Checked(NamedTuple):
@@ -58,7 +59,7 @@ def check_config(config: Config) -> Checked:
     nats_server = find_nats_server(config.bus.nats_server) if EMBEDDED in servers else ""
     member = member_of(config)
     certificates = read_certificates(config)
-    warnings = certificates.doubts(time.time()) + doubts(config)
+    warnings = certificates.doubts(time.time()) + doubts(config) + check_tracing(config.tracing)
     if SHARDS % workers:
         warnings.append(f"some of the {workers} workers own a shard more than others, {SHARDS} in all")
     if config.management.demo:

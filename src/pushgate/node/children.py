@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from pushgate.log import bind, get_logger
+from pushgate.node.back_off import BackOff
 from pushgate.node.control import HAND_OVER, READY, Said, hear, open_control, say
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Settings, send_settings
-from pushgate.node.timers import BackOff
 from pushgate.node.worker import run_worker
 
 _OURS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Child:
@@ -118,7 +118,7 @@ def _become_worker(plan: WorkerPlan, control: socket.socket) -> None:
         own = [plan.clients, plan.management, plan.receiving, *plan.sending, control]
         if plan.predecessor is not None:
             own.append(plan.predecessor.channel)
-        _close_all_but({0, 1, 2, *(sock.fileno() for sock in own)})
+        _close_all_but({0, 1, 2, plan.journal.file, *(sock.fileno() for sock in own)})
         status = run_worker(plan, control)
     except BaseException:
         _log.exception("the worker failed")

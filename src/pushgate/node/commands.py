@@ -7,7 +7,6 @@ one JSON object; the end of the connection is the end of the supervisor.
 """
 
 import os
-import selectors
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from msgspec import DecodeError, Meta, Struct, json
 
 from pushgate.errors import StartError
 from pushgate.log import get_logger
+from pushgate.node.loop import Loop
 
 NAME = "node.sock"
 PATIENCE = 180.0
@@ -27,7 +27,7 @@ _PACKET = 4096
 State = Literal["draining", "drained", "ended early"]
 UpgradeState = Literal["under way", "done", "failed"]
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class StartDrain(Struct, frozen=True, tag="drain", tag_field="do"):
@@ -79,11 +79,11 @@ class Commands:
 
     def __init__(
         self,
-        selector: selectors.BaseSelector,
+        loop: Loop,
         drain: Callable[[float], Refusal | None],
         upgrade: Callable[[], Refusal | None],
     ) -> None:
-        self._selector = selector
+        self._loop = loop
         self._drain = drain
         self._upgrade = upgrade
         self._callers: set[socket.socket] = set()
@@ -105,7 +105,7 @@ class Commands:
             return
         finally:
             os.umask(before)
-        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+        self._loop.watch(listener, lambda: self._accept(listener))
 
     def tell(self, progress: Progress) -> None:
         """Tell everybody who waits how far it is."""
@@ -119,7 +119,7 @@ class Commands:
             return  # it went before
         caller.setblocking(False)
         self._callers.add(caller)
-        self._selector.register(caller, selectors.EVENT_READ, lambda: self._hear(caller))
+        self._loop.watch(caller, lambda: self._hear(caller))
 
     def _hear(self, caller: socket.socket) -> None:
         try:
@@ -151,7 +151,7 @@ class Commands:
     def _let_go(self, caller: socket.socket) -> None:
         if caller in self._callers:
             self._callers.discard(caller)
-            self._selector.unregister(caller)
+            self._loop.unwatch(caller)
             caller.close()
 
 

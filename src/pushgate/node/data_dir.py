@@ -2,7 +2,7 @@
 
     node.lock     held by the supervisor for as long as it lives; holds its pid, for people
     keys.json     the generated API key and token secret (0600)
-    nats/         the embedded server's: see nats_server
+    nats/         the embedded server's: see embedded.server
 
 flock belongs to the open file, not to the process: a forked worker that kept a copy of a lock's descriptor
 would keep the lock after the supervisor's death. So workers close every descriptor

@@ -14,7 +14,9 @@ from pushgate.log import get_logger
 from pushgate.metrics.catalogue import CONNECTIONS, DRAINING, LOBBY
 from pushgate.metrics.rows import Row, Rows
 from pushgate.node.commands import DrainProgress, State
-from pushgate.node.timers import Timers
+from pushgate.node.control import DRAIN
+from pushgate.node.loop import Loop
+from pushgate.node.workers import Workers
 from pushgate.sockets.listener import refuse_all
 
 DEFAULT = 15.0
@@ -26,7 +28,7 @@ MARGIN = 1.0
 TELL = 1.0
 """Seconds between two words to those who wait for the end."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 def drain_time(config: Config) -> float:
@@ -41,8 +43,7 @@ def drain_time(config: Config) -> float:
 class Drain:
     """The drain of this node, once `begin` is called.
 
-    `tell_workers(until)` has them send their clients away until a moment of the monotonic clock; `tell` is told how far
-    it is, until the supervisor ends; `over` is called when nobody is left, or the time is over.
+    `tell` is told how far it is, until the supervisor ends; `over` is called when nobody is left, or the time is over.
     """
 
     def __init__(
@@ -50,16 +51,16 @@ class Drain:
         rows: Rows,
         row: Row,
         clients: socket.socket,
-        timers: Timers,
-        tell_workers: Callable[[float], None],
+        workers: Workers,
+        loop: Loop,
         tell: Callable[[DrainProgress], None],
         over: Callable[[], None],
     ) -> None:
         self._rows = rows
         self._row = row
         self._clients = clients
-        self._timers = timers
-        self._tell_workers = tell_workers
+        self._loop = loop
+        self._workers = workers
         self._tell = tell
         self._over = over
         self._seconds = 0.0
@@ -75,11 +76,11 @@ class Drain:
         self._first = max(self._first, self._left())
         _log.info("draining", over=seconds, connections=self._rows.total(CONNECTIONS))
         self._row[DRAINING] = 1  # seen by all workers at once
-        self._tell_workers(self.until)
+        self._workers.say(DRAIN, str(self.until).encode())
         refuse_all(self._clients)
         if is_first:
-            self._timers.after(LOOK, self._look)
-            self._timers.after(TELL, self._report)
+            self._loop.after(LOOK, self._look)
+            self._loop.after(TELL, self._report)
         self._tell(self.progress())
 
     def hurry(self, seconds: float) -> None:
@@ -102,7 +103,7 @@ class Drain:
         return DrainProgress(self._state, self._left(), self._first, round(left, 1), self._seconds)
 
     def _report(self) -> None:
-        self._timers.after(TELL, self._report)
+        self._loop.after(TELL, self._report)
         self._tell(self.progress())
 
     def _left(self) -> int:
@@ -112,6 +113,6 @@ class Drain:
         if self._state != "draining" or self.until is None:
             return
         if self._left() and time.monotonic() < self.until + MARGIN:
-            self._timers.after(LOOK, self._look)
+            self._loop.after(LOOK, self._look)
         else:
             self._over()

@@ -22,7 +22,7 @@ from pushgate.wire.upgrade import Headers
 
 
 class Entrance:
-    """The way in. `take(fd, arrival)` is given each connection that belongs here, whichever worker accepted it;
+    """The way in. `admit(fd, arrival)` is given each connection that belongs here, whichever worker accepted it;
     `acknowledge` those that brought an acknowledgement (see Lobby)."""
 
     def __init__(
@@ -30,14 +30,14 @@ class Entrance:
         plan: WorkerPlan,
         poller: Poller,
         loop: asyncio.AbstractEventLoop,
-        take: Callable[[int, Arrival], None],
+        admit: Callable[[int, Arrival], None],
         acknowledge: Callable[[int, Acknowledge, Headers], None],
     ) -> None:
         config, row, addresses = plan.config.clients, plan.row, plan.addresses.worker(plan.index)
         self._plan = plan
         self._poller = poller
         self._row = row
-        self._take = take
+        self._admit = admit
         patience, tls = config.handshake_timeout, plan.tls.clients
         admission = Admission(plan.terms, addresses, plan.rows, row)
         self.lobby = Lobby(poller, plan.tenants, plan.terms, admission, config, row, self._deliver, acknowledge)
@@ -90,11 +90,11 @@ class Entrance:
         """Take a connection that the lobby knows, or pass it to the worker that owns its user's shard."""
         owner = owner_of(shard_of(arrival.tenant, arrival.uid), self._plan.workers)
         if owner == self._plan.index:
-            self._take(fd, arrival)
+            self._admit(fd, arrival)
         elif not self._handoffs.send(owner, fd, encode_arrival(arrival)):
             self._row[REFUSED["overloaded"]] += 1
             self._poller.turn_away(fd, arrival.greeting + FORMATS[arrival.format].close(Close.OVERLOADED))
 
     def _take_over(self, fd: int, record: bytes) -> None:
         """Take a connection from another worker's lobby."""
-        self._take(fd, decode_arrival(record))
+        self._admit(fd, decode_arrival(record))

@@ -1,16 +1,17 @@
-"""What a supervisor holds that may outlive it: the listening sockets, the rows and the lock of the data directory."""
+"""What a supervisor holds that may outlive it: listening sockets, rows, journal and the lock of the data directory."""
 
 import os
 import secrets
 import socket
 
 from pushgate.config import Config
+from pushgate.journal import Journal
 from pushgate.metrics.generations import describe
 from pushgate.metrics.rows import Rows
 from pushgate.node.data_dir import DataDir
-from pushgate.node.heritage import Estate
+from pushgate.node.handover.heritage import Estate
+from pushgate.node.handover.succession import Succession
 from pushgate.node.reload import fixed_settings
-from pushgate.node.succession import Succession
 from pushgate.sockets.listener import open_listener, refuse_all
 from pushgate.tenants.registry import Tenants
 
@@ -22,6 +23,7 @@ class Holdings:
         self,
         config: Config,
         data_dir: DataDir,
+        journal: Journal,
         workers: int,
         tenants: Tenants,
         succession: Succession | None,
@@ -30,6 +32,7 @@ class Holdings:
         if succession is not None:
             succession.check_fixed(fixed_settings(config))
         self.data_dir = data_dir
+        self.journal = journal
         self._succession = succession
         self._backlog = config.clients.backlog
         self._tenants = tenants
@@ -52,7 +55,8 @@ class Holdings:
     def bequeath(self) -> tuple[Estate, list[int]]:
         """Return what the next supervisor is told, and the descriptors that go along."""
         estate = Estate(self._workers, self._ports, self._fixed, self.describe_rows(), self._demo_key, self.home)
-        return estate, [self.data_dir.lock, self.clients.fileno(), self.management.fileno(), self.rows_file]
+        sockets = [self.clients.fileno(), self.management.fileno()]
+        return estate, [self.data_dir.lock, *sockets, self.rows_file, self.journal.file]
 
     def refuse_all(self) -> None:
         """Have the kernel refuse whoever connects, on both ports."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pushgate.metrics.catalogue import MEMORY_MAX, MEMORY_USED
 from pushgate.metrics.rows import Row
-from pushgate.node.timers import Timers
+from pushgate.node.loop import Loop
 
 LOOK = 5.0
 """Seconds between two looks."""
@@ -37,10 +37,10 @@ _V1 = _Files("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_b
 _V2 = _Files("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
 
 
-def watch_memory(row: Row, timers: Timers) -> None:
+def watch_memory(row: Row, loop: Loop) -> None:
     """Write to the row, from now on and for ever, how much memory there is."""
     row[MEMORY_USED], row[MEMORY_MAX] = read_memory()
-    timers.after(LOOK, lambda: watch_memory(row, timers))
+    loop.after(LOOK, lambda: watch_memory(row, loop))
 
 
 def read_memory(root: Path = Path("/")) -> Memory:

@@ -10,7 +10,7 @@ from pushgate.log import get_logger
 AGAIN = 0.5
 """Seconds until tenants that could not be opened are tried again."""
 
-_log = get_logger("inbox")
+_log = get_logger("inbox", lifecycle=True)
 
 
 class Opening:

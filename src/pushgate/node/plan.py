@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from litestar import Litestar
 
 from pushgate.config import Config
+from pushgate.journal import Journal
 from pushgate.messages.questions import Node
 from pushgate.messages.shard import SHARDS, owner_of
 from pushgate.metrics.rows import Row, Rows
+from pushgate.node.handover.taking import Predecessor
 from pushgate.node.servers import Servers
-from pushgate.node.taking import Predecessor
 from pushgate.sessions.terms import Terms
 from pushgate.sockets.addresses import AddressCounts
 from pushgate.sockets.certificates import Tls
@@ -30,6 +31,7 @@ class WorkerPlan:
     servers: Servers
     lineage: str
     rows: Rows
+    journal: Journal
     app: Litestar
     tenants: Tenants
     terms: Terms

@@ -33,7 +33,7 @@ class Settings(Struct, frozen=True):
     certificates: Certificates
 
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(Settings)
 
@@ -65,7 +65,8 @@ class Reload:
             return None
         if fixed := name_fixed(config, wanted):
             _log.warning("some settings change with the next start only", settings=fixed)
-        self._tls.load(checked.certificates)
+        if renewed := self._tls.load(checked.certificates):
+            _log.info("certificates changed", ports=renewed)
         note_expiry(checked.certificates, self._row)
         config = take_on(config, wanted)
         self._terms.load(config.clients, config.limits)

@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-from pushgate.config import Config
 from pushgate.delivery.presence import Presence
 from pushgate.metrics.catalogue import DIRECTORY_CURRENT
-from pushgate.metrics.rows import Row, Rows
-from pushgate.node.devices import COPIES
-from pushgate.node.servers import EMBEDDED, servers_of
+from pushgate.metrics.rows import Rows
+from pushgate.node.plan import WorkerPlan
+from pushgate.node.servers import registry_copies
 from pushgate.routing import create_registry
 from pushgate.routing.addressing import Addressing
 from pushgate.routing.directory import Directory
@@ -19,37 +18,27 @@ DIRECTORY = "directory"
 """What `bus.routing` is where a push goes only to the nodes that hold its users."""
 
 
-def registry_copies(config: Config) -> int:
-    """Return how many servers keep the registry: as many as keep the inbox where both are of one cluster."""
-    if servers_of(config).bus == EMBEDDED:
-        return max(1, min(COPIES, len(config.cluster.nodes)))
-    return max(1, config.inbox.replicas)
-
-
 class Routing:
-    """The routing of one worker. `take(fd, arrival)` makes a session of a connection whose user is in the directory."""
+    """The routing of one worker. `greet(fd, arrival)` makes a session of a connection; its user is in the directory."""
 
     def __init__(
         self,
-        url: str,
-        config: Config,
-        home: int,
-        index: int,
+        plan: WorkerPlan,
         sessions: SessionManager,
         presence: Presence,
-        take: Callable[[int, Arrival], None],
-        row: Row,
+        greet: Callable[[int, Arrival], None],
     ) -> None:
-        registry = create_registry(url, config.bus.prefix, home, index, registry_copies(config))
-        self.directory = Directory(registry, row)
+        config = plan.config
+        registry = create_registry(plan.servers.bus, config.bus.prefix, plan.home, plan.index, registry_copies(config))
+        self.directory = Directory(registry, plan.row)
         self.addressing = Addressing(
-            registry, lambda: self.directory.settled and presence.settled, lambda: presence.homes, row
+            registry, lambda: self.directory.settled and presence.settled, lambda: presence.homes, plan.row
         )
         self._sessions = sessions
         self._presence = presence
-        self._take = take
+        self._greet = greet
         self._announced = asyncio.Event()
-        sessions.on_first, sessions.on_last = self.directory.enter, self.directory.leave
+        sessions.table.on_first, sessions.table.on_last = self.directory.enter, self.directory.leave
 
     async def start(self, known: bool) -> None:
         """Connect; returns once the other nodes know of this one, which they do already where it is `known`.
@@ -62,10 +51,10 @@ class Routing:
 
     def admit(self, fd: int, arrival: Arrival) -> None:
         """Take a connection in once its user is in the directory, at once where that cannot be."""
-        self.directory.admit(arrival.tenant, arrival.uid, lambda: self._let_in(fd, arrival))
+        self.directory.admit(arrival.tenant, arrival.uid, lambda: self._enter(fd, arrival))
 
-    def _let_in(self, fd: int, arrival: Arrival) -> None:
-        self._take(fd, arrival)
+    def _enter(self, fd: int, arrival: Arrival) -> None:
+        self._greet(fd, arrival)
         if not self._sessions.find(arrival.tenant, arrival.uid):  # it was refused, or went elsewhere
             self.directory.leave(arrival.tenant, arrival.uid)
 

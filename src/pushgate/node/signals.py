@@ -1,22 +1,21 @@
 """Signals to the supervisor: they come as bytes on a socket, and are handled between other events, not within them."""
 
 import os
-import selectors
 import signal
 import socket
 from collections.abc import Callable, Mapping
 
+from pushgate.node.loop import Loop
+
 
 class Signals:
-    """Calls the action of each signal that arrives, from within the selector's loop.
+    """Calls the action of each signal that arrives, from within the loop.
 
     Several that arrived together are handled in the order in which `actions` has them, and an action that two of them
     have is called once. A signal that whoever started us has ignored, as nohup does SIGHUP, stays ignored.
     """
 
-    def __init__(
-        self, selector: selectors.BaseSelector, actions: Mapping[signal.Signals, Callable[[], object]]
-    ) -> None:
+    def __init__(self, loop: Loop, actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
         self._actions = actions
         self._heard, self._alarm = socket.socketpair()
         for end in (self._heard, self._alarm):
@@ -25,7 +24,7 @@ class Signals:
         for number in actions:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _wake)
-        selector.register(self._heard, selectors.EVENT_READ, self._hear)
+        loop.watch(self._heard, self._hear)
 
     def _hear(self) -> None:
         try:

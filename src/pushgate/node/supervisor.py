@@ -8,7 +8,6 @@ import gc
 import os
 import resource
 import secrets
-import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -17,29 +16,29 @@ from litestar.types import ControllerRouterHandler
 
 from pushgate.api.app import build_app
 from pushgate.config import Config
+from pushgate.journal import Journal
 from pushgate.log import get_logger
 from pushgate.messages.questions import Node
 from pushgate.metrics.catalogue import CONNECTIONS, NODE_START
-from pushgate.node.check import check_config
+from pushgate.node.check import Checked, check_config
 from pushgate.node.commands import Commands, Refusal
-from pushgate.node.control import DRAIN, SPEAK
+from pushgate.node.control import SPEAK
 from pushgate.node.data_dir import DataDir
-from pushgate.node.devices import replicas_of
 from pushgate.node.draining import Drain, drain_time
-from pushgate.node.growing import Mover
-from pushgate.node.heritage import Yours
+from pushgate.node.embedded.growing import Mover
+from pushgate.node.embedded.keeper import NatsKeeper
+from pushgate.node.embedded.server import NatsServer
+from pushgate.node.handover.heritage import Yours
+from pushgate.node.handover.succession import Succession
+from pushgate.node.handover.turnover import Turnover
 from pushgate.node.holdings import Holdings
+from pushgate.node.loop import Loop
 from pushgate.node.memory import watch_memory
-from pushgate.node.nats_keeper import NatsKeeper
-from pushgate.node.nats_server import NatsServer
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Reload
-from pushgate.node.servers import EMBEDDED
+from pushgate.node.servers import EMBEDDED, inbox_copies
 from pushgate.node.signals import Signals, has_terminal
-from pushgate.node.succession import Succession
 from pushgate.node.systemd import Systemd
-from pushgate.node.timers import Timers
-from pushgate.node.turnover import Turnover
 from pushgate.node.watchdog import Watchdog
 from pushgate.node.workers import Workers
 from pushgate.sockets.addresses import AddressCounts
@@ -54,7 +53,7 @@ STOP_MARGIN = 3.0
 Announce = Callable[[tuple[str, int], tuple[str, int]], None]
 """Is told the addresses of the client port and the management port, once, when every worker is ready."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Supervisor:
@@ -65,6 +64,7 @@ class Supervisor:
         config: Config,
         reread: Callable[[], Config],
         data_dir: DataDir,
+        journal: Journal,
         extra_routes: Callable[[int], Sequence[ControllerRouterHandler]],
         announce: Announce,
         succession: Succession | None = None,
@@ -86,9 +86,8 @@ class Supervisor:
         self._tls = Tls(checked.certificates)
         self._systemd = Systemd()
         self._node = Node(config.node.full_name, secrets.randbits(64))
-        self._files = _raise_file_limit()
         self._succession = succession
-        self._holdings = Holdings(config, data_dir, checked.workers, self._tenants, succession, demo_key)
+        self._holdings = Holdings(config, data_dir, journal, checked.workers, self._tenants, succession, demo_key)
         self._rows = self._holdings.rows
         self._row = self._rows.row(checked.workers)
         self._app = build_app(extra_routes(self._holdings.clients.getsockname()[1]))
@@ -96,29 +95,13 @@ class Supervisor:
         note_expiry(checked.certificates, self._row)
         self._addresses = AddressCounts(checked.workers)
         self._reload = Reload(reread, self._tenants, self._terms, self._tls, self._row)
-        self._timers = Timers()
-        self._selector = selectors.DefaultSelector()
-        self._workers = Workers(
-            checked.workers, self._plan, self._rows, self._addresses, self._selector, self._timers, self._note_ready
-        )
-        self._nats: NatsKeeper | None = None
-        if checked.nats_server:
-            nats = NatsServer(data_dir, checked.nats_server, config.inbox.sync, member=checked.member)
-            size, mover = 0, None
-            if checked.member is not None:
-                size, copies = checked.member.size, replicas_of(config)
-                mover = Mover(data_dir.path, checked.nats_server, copies, config.log, self._selector, self._timers)
-            self._nats = NatsKeeper(nats, self._selector, self._timers, self._row, self._replace_workers, size, mover)
-        self._watchdog = Watchdog(self._workers.children, self._rows, self._timers, config.node.watchdog)
-        self._commands = Commands(self._selector, self._start_drain, self._start_upgrade)
+        self._loop = Loop()
+        self._workers = Workers(checked.workers, self._plan, self._rows, self._addresses, self._loop, self._note_ready)
+        self._nats = self._plan_nats(checked, data_dir)
+        self._watchdog = Watchdog(self._workers.children, self._rows, self._loop, config.node.watchdog)
+        self._commands = Commands(self._loop, self._start_drain, self._start_upgrade)
         self._drain = Drain(
-            self._rows,
-            self._row,
-            self._holdings.clients,
-            self._timers,
-            lambda until: self._workers.say(DRAIN, str(until).encode()),
-            self._commands.tell,
-            self._stop,
+            self._rows, self._row, self._holdings.clients, self._workers, self._loop, self._commands.tell, self._stop
         )
         self._turnover = Turnover(
             self._holdings,
@@ -126,8 +109,7 @@ class Supervisor:
             succession,
             self._workers,
             self._systemd,
-            self._selector,
-            self._timers,
+            self._loop,
             self._row,
             self._commands.tell,
         )
@@ -135,10 +117,21 @@ class Supervisor:
         self._stopping = False
         self._has_terminal = has_terminal()
 
+    def _plan_nats(self, checked: Checked, data_dir: DataDir) -> NatsKeeper | None:
+        """Return the keeper of the embedded server, None where nothing needs one."""
+        if not checked.nats_server:
+            return None
+        config, program, member = self._config, checked.nats_server, checked.member
+        size, mover = 0, None
+        if member is not None:
+            size, mover = member.size, Mover(data_dir.path, program, inbox_copies(config), config.log, self._loop)
+        nats = NatsServer(data_dir, program, config.inbox.sync, member=member)
+        return NatsKeeper(nats, self._loop, self._row, lambda: self._workers.kill(signal.SIGTERM), size, mover)
+
     def run(self) -> int:
         """Start everything and serve until told to stop; returns the exit status. Raises StartError."""
         Signals(
-            self._selector,
+            self._loop,
             {
                 signal.SIGTERM: self._terminate,
                 signal.SIGINT: self._stop,
@@ -153,12 +146,10 @@ class Supervisor:
             gc.collect()
             gc.freeze()
             self._row[NODE_START] = int(time.time())
-            watch_memory(self._row, self._timers)
+            watch_memory(self._row, self._loop)
             self._turnover.begin(self._take_charge, self._succeed)
             while not (self._stopping or self._turnover.handed_over) or self._workers.running:
-                for key, _ in self._selector.select(self._timers.wait()):
-                    key.data()
-                self._timers.run_due()
+                self._loop.turn()
         finally:
             if self._nats is not None:
                 self._nats.let_go()
@@ -195,7 +186,7 @@ class Supervisor:
         if self._nats is not None:
             self._nats.let_go()
         self._workers.retire()
-        self._timers.after(RETIRE_PATIENCE, self._kill_rest)
+        self._loop.after(RETIRE_PATIENCE, self._kill_rest)
 
     def _terminate(self) -> None:
         """Be empty within `node.drain`, and then stop; told again, stop now."""
@@ -234,7 +225,7 @@ class Supervisor:
             self._nats.let_go()
         self._workers.stop()
         self._holdings.refuse_all()
-        self._timers.after(2 * grace + STOP_MARGIN, self._kill_rest)
+        self._loop.after(2 * grace + STOP_MARGIN, self._kill_rest)
 
     def _kill_rest(self) -> None:
         self._workers.kill(signal.SIGKILL)
@@ -261,6 +252,7 @@ class Supervisor:
             servers=self._servers.at(self._nats.url) if self._nats is not None else self._servers,
             lineage=self._nats.lineage if self._nats is not None and self._servers.inbox == EMBEDDED else "",
             rows=self._rows,
+            journal=self._holdings.journal,
             app=self._app,
             tenants=self._tenants,
             terms=self._terms,
@@ -286,7 +278,7 @@ class Supervisor:
         _log.info(
             "ready",
             workers=len(self._channels),
-            files=self._files,
+            files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],  # about the connections of a worker
             clients=clients[:2],
             management=management[:2],
             pid=os.getpid(),
@@ -295,24 +287,14 @@ class Supervisor:
         self._announce(clients, management)
         self._announce = None
 
-    def _replace_workers(self) -> None:
-        self._workers.kill(signal.SIGTERM)
-
     def _report(self) -> None:
         """Tell systemd how we are: well, unless a worker has not ticked for half of what its watchdog allows."""
         if self._turnover.handed_over:
             return
-        self._timers.after(self._systemd.interval, self._report)
+        self._loop.after(self._systemd.interval, self._report)
         connections = self._rows.total(CONNECTIONS)
         self._systemd.report(
             self._watchdog.silence < 2 * self._systemd.interval,
             f"{connections} connections, {self._workers.ready} of {len(self._channels)} workers ready"
             + (", draining" if self._drain.until is not None else ""),
         )
-
-
-def _raise_file_limit() -> int:
-    """Let each process open as many files as it may at all; returns how many: about the connections of a worker."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard

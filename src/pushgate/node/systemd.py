@@ -14,7 +14,7 @@ START = 60
 REPORT = 10.0
 """Seconds between two reports where no watchdog asks for them more often."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Systemd:

@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 from pushgate.metrics.catalogue import (
     GC_PAUSES,
@@ -40,6 +39,7 @@ class Vitals:
         self._lag = _Worst(row, WORKER_LAG)
         self._gc_pause = _Worst(row, WORKER_GC_PAUSE)
         self._files = count_files(FILES)
+        self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._row[WORKER_MAX_FILES] = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._row[WORKER_START] = time.time_ns() // 1000
         gc.callbacks.append(self._note_collection)
@@ -60,7 +60,7 @@ class Vitals:
         cpu = time.process_time_ns() // 1000
         row[WORKER_CPU] += cpu - self._cpu  # added, not set: a successor goes on where this worker ends
         self._cpu = cpu
-        row[WORKER_MEMORY] = int(Path("/proc/self/statm").read_bytes().split()[1]) * PAGE
+        row[WORKER_MEMORY] = int(os.pread(self._memory, 128, 0).split()[1]) * PAGE
         files = next(self._files)
         if files is not None:
             row[WORKER_FILES] = files

@@ -12,14 +12,14 @@ from typing import Protocol
 from pushgate.log import get_logger
 from pushgate.metrics.catalogue import WATCHDOG_KILLS, WORKER_TICKS
 from pushgate.metrics.rows import Rows
-from pushgate.node.timers import Timers
+from pushgate.node.loop import Loop
 
 LOOK = 1.0
 """Seconds between two looks, or less where the limit is less than four of them."""
 LAST_WORDS = 2
 """Looks that a stuck worker is given to write its stack, between SIGABRT and SIGKILL."""
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
 class Watched(Protocol):
@@ -50,17 +50,17 @@ class Watchdog:
     after SIGKILL. To start it again is the business of whoever buries it.
     """
 
-    def __init__(self, workers: Sequence[Watched], rows: Rows, timers: Timers, seconds: float) -> None:
+    def __init__(self, workers: Sequence[Watched], rows: Rows, loop: Loop, seconds: float) -> None:
         self._workers = workers
         self._rows = rows
-        self._timers = timers
+        self._loop = loop
         self._pause = min(LOOK, seconds / 4)
         self._limit = ceil(seconds / self._pause)
         self._sights = [_Sight() for _ in workers]
 
     def start(self) -> None:
         """Begin to look."""
-        self._timers.after(self._pause, self._look)
+        self._loop.after(self._pause, self._look)
 
     @property
     def silence(self) -> float:
@@ -68,7 +68,7 @@ class Watchdog:
         return max(sight.silent for sight in self._sights) * self._pause
 
     def _look(self) -> None:
-        self._timers.after(self._pause, self._look)
+        self._loop.after(self._pause, self._look)
         for worker, sight in zip(self._workers, self._sights, strict=True):
             row = self._rows.row(worker.index)
             ticks = row[WORKER_TICKS]

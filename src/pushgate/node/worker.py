@@ -22,16 +22,14 @@ from pushgate.delivery.acknowledging import Acknowledging
 from pushgate.errors import PushgateError
 from pushgate.log import get_logger, log_loop_error
 from pushgate.metrics.catalogue import DRAINING
-from pushgate.metrics.generations import OtherRows
 from pushgate.node import control as words
 from pushgate.node.backbone import Backbone
-from pushgate.node.control import Channels, Said, hear, say
+from pushgate.node.control import hear, say
 from pushgate.node.departures import Departures
 from pushgate.node.entrance import Entrance
-from pushgate.node.giving import Giving
+from pushgate.node.handover.tenure import Tenure
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import read_settings
-from pushgate.node.taking import Taking
 from pushgate.node.vitals import Vitals
 from pushgate.sessions.arrival import Arrival
 from pushgate.sessions.heartbeat import Heartbeat
@@ -41,6 +39,7 @@ from pushgate.sessions.session import ChannelSession
 from pushgate.sessions.streams import Streams
 from pushgate.sockets.listener import Listener
 from pushgate.sockets.poller import TICK, Poller
+from pushgate.tracing import create_tracer
 
 BUS_PATIENCE = 5.0
 """Seconds that clients wait at the door for the bus when a worker starts."""
@@ -52,6 +51,8 @@ LEAVE_PATIENCE = 60.0
 """Seconds that callers have to take leave of a worker that has handed over its sessions."""
 RECONNECT_SPREAD = 3.0
 """Seconds over which the clients of a stopping worker are told to come back."""
+LAST_SPANS = 2.0
+"""Seconds that a stopping worker has to send the last spans of traces."""
 
 
 class Worker:
@@ -62,7 +63,7 @@ class Worker:
         self._plan = plan
         self._control = control
         self._loop = loop
-        self._log = get_logger("worker")
+        self._log = get_logger("worker", lifecycle=True)
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
         self._sent_away = False
@@ -78,9 +79,13 @@ class Worker:
         self._sessions.handler = self._inbound
         self._sessions.streams = Streams(self._poller, self._sessions, plan.terms, row)
         self._heartbeat = Heartbeat(self._poller, self._sessions, config.clients, row)
-        self._backbone = backbone = Backbone(plan, self._poller, self._sessions, loop, self._greet, self._why_not_ready)
+        facts = {"service.instance.id": f"{plan.node.name}/{plan.index}", "pushgate.node": plan.node.name}
+        self._tracer = create_tracer(config.tracing, facts | {"pushgate.worker": str(plan.index)}, row)
+        self._backbone = backbone = Backbone(
+            plan, self._poller, self._sessions, loop, self._greet, self._why_not_ready, self._tracer
+        )
         acknowledging = Acknowledging(backbone.questions, self._poller, row)
-        self._entrance = Entrance(plan, self._poller, loop, self._take, acknowledging.take)
+        self._entrance = Entrance(plan, self._poller, loop, self.admit, acknowledging.take)
         context = ApiContext(
             config,
             plan.tenants,
@@ -91,40 +96,13 @@ class Worker:
             row,
             self._why_not_ready,
             backbone.addressing,
+            self._tracer,
         )
         self._api = ApiServer(plan.app, context, loop, plan.tls.management)
         counts = plan.index == 0  # every worker takes every produced push
         self._produced = ProducedPushes(PushRoute(context), plan.tenants, row, counts, backbone.router.receive)
-        self._giving = Giving(
-            plan.index,
-            plan.shards,
-            self._sessions,
-            self._entrance.lobby,
-            backbone.router,
-            backbone.fanout,
-            backbone.bus,
-            backbone.inbox,
-            self._take,
-        )
-        backbone.questions.knows = self._giving.knows
-        self._given = Channels()
-        self._taking: Taking | None = None
-        if plan.predecessor is not None:
-            backbone.questions.be_silent()
-            self._taking = Taking(
-                plan.predecessor,
-                plan.shards,
-                self._poller,
-                self._sessions,
-                backbone.router,
-                backbone.fanout,
-                self._take,
-                self._api.serve,
-                loop.call_later,
-                self._accept,
-                row,
-            )
-        self._management = Listener(plan.management, self._poller, row, self._serve, loop.call_later)
+        self._tenure = Tenure(plan, self._poller, self._sessions, self._entrance.lobby, backbone, loop, self)
+        self._management = Listener(plan.management, self._poller, row, self._accept, loop.call_later)
         self._departures = Departures(self._sessions, row, plan.index / plan.workers, loop.call_soon)
         if plan.drained_until is not None:
             self._drain(plan.drained_until)
@@ -133,7 +111,7 @@ class Worker:
         """Serve until the supervisor says stop; clients are told, and given `node.stop_grace` to take it."""
         self._loop.add_reader(self._control.fileno(), self._hear_supervisor)
         self._loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
-        if self._taking is None:
+        if not self._tenure.has_predecessor:
             self._management.start()
         self._loop.call_at(self._next_tick, self._tick)
         start = self._loop.create_task(self._backbone.start(self._produced.take))
@@ -142,8 +120,8 @@ class Worker:
         await asyncio.wait((start, stop), timeout=BUS_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         early = not start.done()
         self._entrance.start()
-        if self._taking is not None:
-            self._taking.start()
+        if self._tenure.has_predecessor:
+            self._tenure.start()
         elif not self._departures.under_way:
             self._entrance.open()
         await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -157,8 +135,8 @@ class Worker:
             start.cancel()
         await self._stop()
 
-    def _accept(self) -> None:
-        """All sessions of the generation before are here: let clients and callers in."""
+    def complete(self) -> None:
+        """All sessions of the generation before are here: let clients and callers in (Receiver)."""
         self._management.start()
         if not self._departures.under_way:
             self._entrance.open()
@@ -169,7 +147,7 @@ class Worker:
         self._management.stop()
         if self._retiring:
             self._backbone.questions.be_silent()
-            await self._giving.give_callers(self._api.detach_idle())
+            await self._tenure.give_callers(self._api.detach_idle())
             await self._api.leave(LEAVE_PATIENCE)
         self._let_nobody_in()
         self._entrance.stop()
@@ -183,6 +161,8 @@ class Worker:
             self._log.info("some clients did not take their last bytes", clients=self._poller.leaving)
         await answering
         await self._backbone.stop(grace)
+        if self._tracer is not None:
+            await self._tracer.stop(LAST_SPANS)
 
     def _drain(self, until: float) -> None:
         """Let nobody in any more, and have all clients gone at this moment (monotonic seconds)."""
@@ -194,16 +174,20 @@ class Worker:
         self._entrance.turn_away()
         self._backbone.turn_away()
 
-    def _serve(self, connection: socket.socket, address: Any) -> None:
-        self._api.serve(connection)
+    def serve(self, caller: socket.socket) -> None:
+        """Take in a caller's connection (Receiver)."""
+        self._api.serve(caller)
 
-    def _take(self, fd: int, arrival: Arrival) -> None:
-        if self._taking is not None and self._taking.hold(fd, arrival):
-            return
-        self._backbone.admit(fd, arrival)
+    def _accept(self, caller: socket.socket, address: Any) -> None:
+        self.serve(caller)
+
+    def admit(self, fd: int, arrival: Arrival) -> None:
+        """Take in a client's connection whose user is this worker's (Receiver)."""
+        if not self._tenure.hold(fd, arrival):
+            self._backbone.admit(fd, arrival)
 
     def _greet(self, fd: int, arrival: Arrival) -> None:
-        if not self._giving.divert(fd, arrival):
+        if not self._tenure.divert(fd, arrival):
             self._inbound.take(fd, arrival)
 
     def _tick(self) -> None:
@@ -234,45 +218,29 @@ class Worker:
             case words.STOP:
                 self._stopping.set()
             case words.NOTE:
-                say(self._control, words.NOTED, self._giving.note())
+                say(self._control, words.NOTED, self._tenure.note())
             case words.FORGET:
-                self._giving.forget()
-                self._plan.rows.successor = None
+                self._tenure.forget()
                 self._backbone.thaw()
                 self._entrance.open()
                 self._management.start()
             case words.HAND_OVER:
-                self._hand_over(said)
+                if self._tenure.gather(said):
+                    self._hand_over()
             case words.RETIRE:
                 self._retiring = True
                 self._stopping.set()
-            case words.LOST if self._taking is not None:
-                self._taking.lose(int(said.body))
+            case words.LOST:
+                self._tenure.lose(int(said.body))
             case words.SPEAK:
                 self._backbone.questions.speak()
 
-    def _hand_over(self, said: Said) -> None:
-        """Let nobody in any more, and hand all sessions over once every channel is here."""
-        channels = self._given.gather(said)
-        if channels is not None:
-            self._count_with(self._given.rows)
-            self._given = Channels()
-            self._entrance.close()
-            self._management.stop()
-            self._backbone.freeze()
-            self._giving.give(channels, lambda: say(self._control, words.GIVEN))
-
-    def _count_with(self, rows: tuple[int, bytes] | None) -> None:
-        """Whoever asks this worker from now on is told what the new generation counts, too."""
-        if rows is None:
-            return
-        file, description = rows
-        try:
-            self._plan.rows.successor = OtherRows(file, description, self._plan.tenants.numbers)
-        except (OSError, ValueError) as error:
-            self._log.warning("the new generation's counters cannot be added to ours", reason=str(error))
-        finally:
-            os.close(file)
+    def _hand_over(self) -> None:
+        """Let nobody in any more, and hand all sessions over."""
+        self._entrance.close()
+        self._management.stop()
+        self._backbone.freeze()
+        self._tenure.give(lambda: say(self._control, words.GIVEN))
 
     def _reload(self, file: int) -> None:
         """Take on settings that the supervisor has checked."""
@@ -327,6 +295,6 @@ def run_worker(plan: WorkerPlan, control: socket.socket) -> int:
     try:
         loop.run_until_complete(Worker(plan, control, loop).run())
     except PushgateError as error:
-        get_logger("worker").error("the worker cannot go on", reason=str(error))
+        get_logger("worker", lifecycle=True).error("the worker cannot go on", reason=str(error))
         return 1
     return 0

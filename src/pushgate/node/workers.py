@@ -1,6 +1,5 @@
 """The supervisor's workers: started, heard, and started again when they die."""
 
-import selectors
 import signal
 from collections.abc import Callable
 from typing import Protocol
@@ -10,15 +9,15 @@ from pushgate.metrics.catalogue import WORKER_RESTARTS
 from pushgate.metrics.rows import Rows
 from pushgate.node.children import Child
 from pushgate.node.control import RETIRE, STOP, Said
+from pushgate.node.loop import Loop
 from pushgate.node.plan import WorkerPlan
 from pushgate.node.reload import Settings
-from pushgate.node.timers import Timers
 from pushgate.sockets.addresses import AddressCounts
 
-_log = get_logger("supervisor")
+_log = get_logger("supervisor", lifecycle=True)
 
 
-class Heed(Protocol):
+class Leader(Protocol):
     """Who leads an upgrade."""
 
     def hear_worker(self, child: Child, said: Said) -> None:
@@ -28,7 +27,7 @@ class Heed(Protocol):
         """A worker has died; returns whether it is to be started again."""
 
 
-class _Heedless:
+class _Nobody:
     """Nobody: workers that die are started again."""
 
     def hear_worker(self, child: Child, said: Said) -> None: ...
@@ -37,7 +36,7 @@ class _Heedless:
         return True
 
 
-HEEDLESS = _Heedless()
+NOBODY = _Nobody()
 """Nobody leads an upgrade."""
 
 
@@ -53,19 +52,17 @@ class Workers:
         plan_of: Callable[[int], WorkerPlan],
         rows: Rows,
         addresses: AddressCounts,
-        selector: selectors.BaseSelector,
-        timers: Timers,
+        loop: Loop,
         on_ready: Callable[[], None],
     ) -> None:
         self.children = [Child(index) for index in range(count)]
         self._plan_of = plan_of
         self._rows = rows
         self._addresses = addresses
-        self._selector = selector
-        self._timers = timers
+        self._loop = loop
         self._on_ready = on_ready
         self._stopping = False
-        self.heed: Heed = HEEDLESS
+        self.leader: Leader = NOBODY
         """Who is told what they say, and of those that died, while an upgrade is under way."""
 
     @property
@@ -123,12 +120,12 @@ class Workers:
                 continue
             self._rows.clear_gauges(child.index)
             self._addresses.clear(child.index)
-            if self._stopping or not self.heed.lose_worker(child):
+            if self._stopping or not self.leader.lose_worker(child):
                 continue
             pause = child.back_off.pause()
             self._rows.row(child.index)[WORKER_RESTARTS] += 1
             _log.error("a worker ended", worker=child.index, pid=pid, status=status, again_in=pause)
-            self._timers.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
+            self._loop.after(pause, lambda child=child: self._fork(child))  # type: ignore[misc]
 
     def _fork(self, child: Child) -> None:
         if self._stopping:
@@ -139,20 +136,20 @@ class Workers:
         except OSError as error:
             pause = child.back_off.pause()
             _log.error("a worker cannot be started", worker=child.index, reason=error.strerror, again_in=pause)
-            self._timers.after(pause, lambda: self._fork(child))
+            self._loop.after(pause, lambda: self._fork(child))
             return
         assert child.control is not None
-        self._selector.register(child.control, selectors.EVENT_READ, lambda: self._hear(child))
+        self._loop.watch(child.control, lambda: self._hear(child))
 
     def _hear(self, child: Child) -> None:
         assert child.control is not None
         was_ready = child.ready
         said = child.hear()
         if said is None:
-            self._selector.unregister(child.control)
+            self._loop.unwatch(child.control)
             child.close_control()
             return
-        self.heed.hear_worker(child, said)
+        self.leader.hear_worker(child, said)
         if child.ready and not was_ready:
             _log.info("a worker is ready", worker=child.index, pid=child.pid)
             self._on_ready()

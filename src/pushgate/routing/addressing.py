@@ -34,7 +34,7 @@ PATIENCE = 0.25
 Found = Mapping[bytes, Sequence[int]]
 """What the registry says: homes by key."""
 
-_log = get_logger("routing")
+_log = get_logger("routing", lifecycle=True)
 
 
 class Readable(Protocol):

@@ -37,7 +37,7 @@ SETTLED = round(1.5 / TICK)
 
 Then = Callable[[], None]
 
-_log = get_logger("routing")
+_log = get_logger("routing", lifecycle=True)
 
 
 class Directory:

@@ -1,11 +1,9 @@
-"""The SessionManager: maps (tenant, user) to the sessions of this worker, opens and closes them."""
+"""The SessionManager: opens, writes to, closes and hands over the sessions of this worker."""
 
 import secrets
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Protocol
 
 from msgspec import UNSET
 
@@ -16,32 +14,25 @@ from pushgate.messages.client import FromServer, Limits, Reconnect, Welcome
 from pushgate.messages.formats import EVENTS, FORMATS
 from pushgate.metrics.catalogue import (
     CLOSED,
-    CONNECTIONS,
     DELIVERED,
     DROPPED,
-    EVENT_STREAMS,
     OPENED,
     REFUSED,
     SENT_BYTES,
-    TENANT_CONNECTIONS,
     TENANT_DELIVERED,
-    TENANT_USERS,
-    USERS,
 )
 from pushgate.metrics.rows import Row, Rows, tenant_slot
 from pushgate.sessions.arrival import Arrival
+from pushgate.sessions.devices import Devices
 from pushgate.sessions.session import (
-    ADDRESS_BYTES,
     Agents,
     ChannelSession,
-    Columns,
     Description,
-    TenantSession,
-    UserSession,
     show_address,
     show_session,
 )
 from pushgate.sessions.state import SessionState
+from pushgate.sessions.table import SessionTable
 from pushgate.sockets.addresses import WorkerCounts
 from pushgate.sockets.poller import Handler, Poller
 from pushgate.tenants.registry import Tenants
@@ -52,36 +43,12 @@ ABNORMAL = "1006"
 """How a connection that went without a close frame is counted (RFC 6455 section 7.1.5)."""
 
 
-class Devices(Protocol):
-    """Who brings reliable messages to the sessions that name a device."""
-
-    def begin(self, channel: ChannelSession, cursor: int) -> None:
-        """A device was welcomed; its client has everything up to `cursor`."""
-
-    def end(self, channel: ChannelSession) -> None:
-        """A device's session is closed."""
-
-    def acknowledge(self, channel: ChannelSession, offset: int) -> bool:
-        """A device has everything up to an offset; returns whether its cursor moved. Raises MessageError."""
-
-    def hand_over(self, channel: ChannelSession) -> tuple[str, bool, bool, Sequence[int]] | None:
-        """A device's session goes to another process; returns what `take_over` wants there, None without an inbox."""
-
-    def take_over(self, channel: ChannelSession, place: tuple[str, bool, bool, Sequence[int]]) -> bool:
-        """A device's session came from another process; returns False when its cursor means nothing any more."""
-
-    def progress(self, channel: ChannelSession) -> tuple[int, int]:
-        """Return the offset up to which a device was sent everything, and the one it acknowledged."""
-
-
 class SessionManager:
-    """The sessions of one worker, by user and by descriptor.
+    """The sessions of one worker: opens, writes to, closes and hands over what stands in its `table`.
 
     `handler` is who reads from them, `streams` who does from those that only listen, `devices` who brings reliable
     messages to those that name a device, None on a node without an inbox (they need the manager, so they are set once
-    both exist). `by_fd` is indexed by descriptor and None where there is no session. `on_device` is told of each new
-    session of a device: tenant, user, device, since when, and its number. `on_first` is told of a user's first session
-    here, `on_last` when the last one has ended: tenant and user.
+    both exist). `on_device` is told of each new session of a device: tenant, user, device, since when, and its number.
     """
 
     def __init__(
@@ -93,25 +60,21 @@ class SessionManager:
         rows: Rows,
         row: Row,
     ) -> None:
-        self.by_fd: list[ChannelSession | None] = [None] * 1024
-        self.columns = Columns()
+        self.table = table = SessionTable(tenants, addresses, rows, row)
+        # What is looked up for each message is looked up here, without a step in between.
+        self.by_fd, self.columns, self._tenants = table.by_fd, table.columns, table.tenants
         self.agents = Agents()
         self.handler: Handler
         self.streams: Handler
         self.devices: Devices | None = None
         self.on_device: Callable[[str, str, str, int, int], None] = _tell_nobody
-        self.on_first: Callable[[str, str], None] = _tell_nobody
-        self.on_last: Callable[[str, str], None] = _tell_nobody
         self.tick = 0
         self._poller = poller
         self._write = poller.write
         self._config = config
         self._limits = Limits(message=config.max_message)
-        self._addresses = addresses
-        self._rows = rows
         self._row = row
         self._registry = tenants
-        self._tenants: dict[str, TenantSession] = {}
         # A session's number is unlike any other's, on this and other workers, and before a restart.
         self._serials = count(secrets.randbits(40) << 24)
 
@@ -121,15 +84,11 @@ class SessionManager:
         user = known.users.get(uid) if known is not None else None
         return user.channels if user is not None else ()
 
-    def users(self) -> list[UserSession]:
-        """Return all users with a session on this worker."""
-        return [user for tenant in self._tenants.values() for user in tenant.users.values()]
-
     def find_devices(self, tenant: str) -> Iterator[tuple[int, int]]:
         """Yield what was sent to each device of a tenant on this worker that has an inbox, and what it acknowledged."""
-        known, devices = self._tenants.get(tenant), self.devices
-        if known is not None and devices is not None:
-            sessions = (session for user in known.users.values() for session in user.channels)
+        devices = self.devices
+        if devices is not None:
+            sessions = self.table.sessions_of(tenant)
             yield from (devices.progress(session) for session in sessions if session.device is not None)
 
     def open(self, fd: int, arrival: Arrival) -> ChannelSession | None:
@@ -140,34 +99,23 @@ class SessionManager:
         """
         for older in self._find_replaced(arrival):
             self.close(older, Close.REPLACED)
-        tenant = self._tenants.get(arrival.tenant) or self._add_tenant(arrival.tenant)
-        refusal = self._count_in(tenant)
+        tenant = self.table.tenant(arrival.tenant)
+        refusal = self.table.count_in(tenant)
         if refusal is not None:
             self._row[REFUSED["tenant_connections" if refusal == Close.OVERLOADED else "token"]] += 1
             self._poller.turn_away(fd, arrival.greeting + FORMATS[arrival.format].close(refusal))
             return None
-        session = self._enter(fd, tenant, arrival.uid, arrival.device, arrival.tags, arrival.format)
-        serial = next(self._serials)
-        since, agent = int(time.time()), self.agents.number_of(arrival.agent)
-        self._record(fd, serial, arrival.address, arrival.expires, since, agent)
-        self._row[OPENED] += 1
-        devices = self.devices if arrival.device is not None else None
-        has_inbox = devices is not None
-        welcome = Welcome(
-            session=show_session(serial),
-            user=arrival.uid,
-            tenant=arrival.tenant,
-            ping=self._config.ping_interval,
-            limits=self._limits,
-            device=UNSET if arrival.device is None else arrival.device,
-            missed=arrival.missed if has_inbox else UNSET,
-            cursor=arrival.cursor if has_inbox and arrival.cursor is not None else UNSET,
-            epoch=arrival.epoch if has_inbox and arrival.epoch is not None else UNSET,
+        session = self.table.enter(
+            fd, tenant, arrival.uid, arrival.device, arrival.tags, arrival.format, arrival.address
         )
-        self._write(fd, arrival.greeting + FORMATS[session.format].frame(welcome))
-        if devices is not None:
-            devices.begin(session, arrival.cursor or 0)
+        self._watch(session)
+        serial, since = next(self._serials), int(time.time())
+        self.columns.record(fd, serial, self.tick, arrival.expires, since, self.agents.number_of(arrival.agent))
+        self._row[OPENED] += 1
+        self._write(fd, arrival.greeting + FORMATS[session.format].frame(self._welcome(arrival, serial)))
         if session.device is not None:
+            if self.devices is not None:
+                self.devices.begin(session, arrival.cursor or 0)
             self.on_device(tenant.name, arrival.uid, session.device, since, serial)
         return session
 
@@ -260,7 +208,7 @@ class SessionManager:
         columns, fd, user = self.columns, session.fd, session.user
         reader = session.reader
         place = self.devices.hand_over(session) if session.device is not None and self.devices is not None else None
-        self._leave(session)
+        self.table.leave(session)
         parked = self._poller.take_parked(fd)
         self._poller.release(fd)
         return SessionState(
@@ -295,14 +243,13 @@ class SessionManager:
         if state.reader is not None:
             reader = FrameReader(self._config.max_message, FORMATS[state.format].deflate)
             reader.restore(state.reader)
-        tenant = self._tenants.get(state.tenant) or self._add_tenant(state.tenant)
-        self._row[tenant.connections_slot] += 1
-        session = self._enter(fd, tenant, state.uid, state.device, state.tags, state.format)
+        tenant = self.table.tenant(state.tenant)
+        self._row[tenant.connections_slot] += 1  # whatever its quota: it was let in before
+        session = self.table.enter(fd, tenant, state.uid, state.device, state.tags, state.format, state.address)
+        self._watch(session)
         session.reader = reader
-        agent = self.agents.number_of(state.agent)
-        self._record(fd, state.serial, state.address, state.expires, state.since, agent)
-        columns = self.columns
-        columns.heard[fd] = max(0, self.tick - state.idle)
+        columns, heard = self.columns, max(0, self.tick - state.idle)
+        columns.record(fd, state.serial, heard, state.expires, state.since, self.agents.number_of(state.agent))
         columns.messages[fd], columns.bytes[fd] = state.messages, state.volume
         self._poller.park(fd, state.parked)
         devices = self.devices if state.place is not None else None
@@ -320,87 +267,32 @@ class SessionManager:
         excess = len(left) + 1 - self._config.sessions_per_user
         return [*replaced, *left[:excess]] if excess > 0 else replaced
 
-    def _add_tenant(self, name: str) -> TenantSession:
-        number = self._registry.numbers[name]
-        slots = (tenant_slot(number, slot) for slot in (TENANT_CONNECTIONS, TENANT_USERS))
-        # Interned, since every token brings the name as a string of its own.
-        tenant = self._tenants[sys.intern(name)] = TenantSession(sys.intern(name), *slots)
-        return tenant
+    def _welcome(self, arrival: Arrival, serial: int) -> Welcome:
+        has_inbox = self.devices is not None and arrival.device is not None
+        return Welcome(
+            session=show_session(serial),
+            user=arrival.uid,
+            tenant=arrival.tenant,
+            ping=self._config.ping_interval,
+            limits=self._limits,
+            device=UNSET if arrival.device is None else arrival.device,
+            missed=arrival.missed if has_inbox else UNSET,
+            cursor=arrival.cursor if has_inbox and arrival.cursor is not None else UNSET,
+            epoch=arrival.epoch if has_inbox and arrival.epoch is not None else UNSET,
+        )
 
-    def _count_in(self, tenant: TenantSession) -> Close | None:
-        """Count one more connection of a tenant; returns why not when the node would then have more than its quota."""
-        quota = self._registry.quota_of(tenant.name)
-        if quota is None:
-            return Close.TOKEN_INVALID  # the token was good a moment ago, and a reload has taken the tenant away
-        slot = tenant.connections_slot
-        self._row[slot] += 1  # before the sum is taken: two workers at once are never both let in as the last one
-        if quota.connections and self._rows.total(slot) > quota.connections:
-            self._row[slot] -= 1
-            return Close.OVERLOADED
-        return None
-
-    def _enter(
-        self, fd: int, tenant: TenantSession, uid: str, device: str | None, tags: tuple[str, ...], format_number: int
-    ) -> ChannelSession:
-        """Make a session, in all tables; its tenant has counted it."""
-        user = tenant.users.get(uid)
-        if user is None:
-            user = tenant.users[uid] = UserSession(tenant.name, uid)
-            self._row[USERS] += 1
-            self._row[tenant.users_slot] += 1
-            self.on_first(tenant.name, uid)
-        session = ChannelSession(fd, user, device, tags, format_number)
-        user.channels = (*user.channels, session)
-        if fd >= len(self.by_fd):
-            size = fd + 1024
-            self.by_fd.extend([None] * (size - len(self.by_fd)))
-            self.columns.grow(size)
-        self.by_fd[fd] = session
-        self._row[CONNECTIONS] += 1
-        if format_number == EVENTS:
-            self._row[EVENT_STREAMS] += 1
-            self._poller.add(fd, self.streams)
-        else:
-            self._poller.add(fd, self.handler)
-        return session
-
-    def _record(self, fd: int, serial: int, address: bytes, expires: int, since: int, agent: int) -> None:
-        columns = self.columns
-        columns.serial[fd] = serial
-        columns.heard[fd] = self.tick
-        columns.messages[fd] = columns.bytes[fd] = 0
-        columns.expires[fd] = expires
-        columns.since[fd] = since
-        columns.agent[fd] = agent
-        columns.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES] = address
-        self._addresses.enter(address)
+    def _watch(self, session: ChannelSession) -> None:
+        """Have whatever its client sends read from now on."""
+        self._poller.add(session.fd, self.streams if session.format == EVENTS else self.handler)
 
     def _forget(self, session: ChannelSession, code: str) -> bool:
         if self.by_fd[session.fd] is not session:
             return False
         if session.device is not None and self.devices is not None:
             self.devices.end(session)
-        self._leave(session)
+        self.table.leave(session)
         self._row[CLOSED.get(code) or CLOSED["other"]] += 1
         return True
-
-    def _leave(self, session: ChannelSession) -> None:
-        """Take a session out of all tables."""
-        self.by_fd[session.fd] = None
-        session.reader = None
-        user = session.user
-        user.channels = tuple(channel for channel in user.channels if channel is not session)
-        tenant = self._tenants[user.tenant]
-        self._row[tenant.connections_slot] -= 1
-        if not user.channels:
-            del tenant.users[user.uid]
-            self._row[USERS] -= 1
-            self._row[tenant.users_slot] -= 1
-            self.on_last(user.tenant, user.uid)
-        self._addresses.leave(self.columns.address_of(session.fd))
-        self._row[CONNECTIONS] -= 1
-        if session.format == EVENTS:
-            self._row[EVENT_STREAMS] -= 1
 
 
 def _tell_nobody(*_what: str | int) -> None:

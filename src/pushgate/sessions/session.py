@@ -102,6 +102,15 @@ class Columns:
         self.address.extend(bytes(more * ADDRESS_BYTES))
         self.size = size
 
+    def record(self, fd: int, serial: int, heard: int, expires: int, since: int, agent: int) -> None:
+        """Write down the numbers of a new session, whose buckets are empty."""
+        self.serial[fd] = serial
+        self.heard[fd] = heard
+        self.messages[fd] = self.bytes[fd] = 0
+        self.expires[fd] = expires
+        self.since[fd] = since
+        self.agent[fd] = agent
+
     def address_of(self, fd: int) -> bytes:
         """Return the address of the session on a descriptor."""
         return bytes(self.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES])

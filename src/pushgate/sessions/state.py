@@ -4,13 +4,16 @@ from collections.abc import Sequence
 
 from msgspec import DecodeError, Struct, msgpack
 
+Place = tuple[str, bool, bool, Sequence[int]]
+"""What reliable delivery knows of a device on its way; see delivery.reliable."""
+
 
 class SessionState(Struct, array_like=True, gc=False):
     """All that is remembered of a session.
 
     `expires` and `since` are in seconds since 1970, `idle` in ticks since the client was heard. `messages` and `volume`
     are how full the buckets of its pace were then. `reader` is what a frame that is half read holds (FrameReader.save).
-    `parked` waits to be written. `place` is the device's (delivery.reliable). New fields go to the end with a default.
+    `parked` waits to be written. `place` is the device's. New fields go to the end with a default.
     """
 
     tenant: str
@@ -28,7 +31,7 @@ class SessionState(Struct, array_like=True, gc=False):
     volume: int
     reader: Sequence[bytes | int | bool] | None = None
     parked: bytes = b""
-    place: tuple[str, bool, bool, Sequence[int]] | None = None
+    place: Place | None = None
 
 
 _encoder = msgpack.Encoder()

@@ -71,14 +71,16 @@ class TlsPort:
         self._certificate: Certificate | None = None
         self.load(certificate)
 
-    def load(self, certificate: Certificate | None) -> None:
-        """Have this certificate in place of the one before; the same again changes nothing.
+    def load(self, certificate: Certificate | None) -> bool:
+        """Have this certificate in place of the one before; returns whether it is another one.
 
         Raises OSError, and then the one before stays, when no descriptor is free to have OpenSSL read from.
         """
-        if certificate != self._certificate:
-            self.context = _make_context(certificate) if certificate is not None else None
-            self._certificate = certificate
+        if certificate == self._certificate:
+            return False
+        self.context = _make_context(certificate) if certificate is not None else None
+        self._certificate = certificate
+        return True
 
 
 class Tls:
@@ -88,10 +90,16 @@ class Tls:
         self.clients = TlsPort(certificates.clients)
         self.management = TlsPort(certificates.management)
 
-    def load(self, certificates: Certificates) -> None:
-        """Have these certificates in place of those before; raises OSError as `TlsPort.load` does."""
-        self.clients.load(certificates.clients)
-        self.management.load(certificates.management)
+    def load(self, certificates: Certificates) -> list[str]:
+        """Have these certificates in place of those before; returns the ports that have another one.
+
+        Raises OSError as `TlsPort.load` does.
+        """
+        loaded = {
+            "clients": self.clients.load(certificates.clients),
+            "management": self.management.load(certificates.management),
+        }
+        return [port for port, is_new in loaded.items() if is_new]
 
 
 def read_certificates(config: Config) -> Certificates:
