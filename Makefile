@@ -43,12 +43,12 @@ $(VENV)/.fuzz: $(VENV)/.run requirements/fuzz.txt
 run: install  ## install and start a gateway with an embedded NATS, ready to be pushed to
 	@$(BIN)/pushgate run --demo $(ARGS)
 
-stories: $(VENV)/.examples  ## start a gateway and five applications that push through it, on one page (ARGS=…, see README)
+stories: $(VENV)/.examples  ## start a gateway and five applications that push through it, and open their page (ARGS=…, see README)
 	@$(BIN)/python -m examples.stories $(ARGS)
 
 test: install-dev $(VENV)/.docs  ## install what the tests need and run them (ARGS=… for pytest: some of them, one after the other)
 	scripts/install-test-tools
-	if command -v npm >/dev/null; then $(MAKE) sdk; fi
+	if command -v npm >/dev/null; then $(MAKE) $(SDK)/node_modules/.package-lock.json; fi
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -96,7 +96,7 @@ $(SDK)/node_modules/.package-lock.json: $(SDK)/package.json $(SDK)/package-lock.
 	cd $(SDK) && npm ci --silent
 	@touch $@
 
-sdk: $(SDK)/node_modules/.package-lock.json  ## build the client for browsers, sdk/js/dist (needs Node.js 18 or newer)
+sdk: $(SDK)/node_modules/.package-lock.json  ## build sdk/js/dist anew from what was changed in sdk/js/src (needs Node.js 18 or newer)
 	cd $(SDK) && npm run --silent build
 
 sdk-faults: install-dev sdk  ## hurt pages in a Chromium for CYCLES=100, SECONDS=1200 at most; exits 1 if they lose any
@@ -119,4 +119,4 @@ lock:  ## pin the newest versions, with hashes, in requirements/
 	  --group docs -c requirements/dev.txt -o requirements/docs.txt
 
 clean:  ## remove what install and tests made
-	rm -rf $(VENV) site .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(SDK)/node_modules $(SDK)/dist
+	rm -rf $(VENV) site .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(SDK)/node_modules

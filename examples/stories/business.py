@@ -12,10 +12,15 @@ _PATIENCE = 90  # seconds: within the two minutes in which an id is known
 
 
 class Business:
-    """A business system. `clients` is where pages connect; `pace` stretches what a visitor is to see happen."""
+    """A business system.
 
-    def __init__(self, api: str, key: str, clients: str, pace: float = 1.0) -> None:
+    `clients` is where pages connect, `phones` where phones find the pages ("": where the asking page is). `pace`
+    stretches what a visitor is to see happen.
+    """
+
+    def __init__(self, api: str, key: str, clients: str, pace: float = 1.0, phones: str = "") -> None:
         self.clients = clients
+        self.phones = phones
         self.pace = pace
         self._patient = AsyncPusher(api, key, patience=_PATIENCE)
         self._hasty = AsyncPusher(api, key, patience=0)

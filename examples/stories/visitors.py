@@ -9,11 +9,13 @@ from litestar.datastructures import Cookie
 from litestar.exceptions import NotAuthorizedException
 
 COOKIE = "visitor"
+RUN = secrets.token_hex(8)
+"""Names this run of the stories. Who visited the one before is somebody else: what they did there is gone."""
 
 
 def uid_of(secret: str) -> str:
     """Return the uid of who has a secret. The uid may be logged; the secret, which lets in, may not."""
-    return f"v-{sha256(secret.encode()).hexdigest()[:20]}"
+    return f"v-{sha256((RUN + secret).encode()).hexdigest()[:20]}"
 
 
 def know_visitor(request: Request[Any, Any, Any]) -> str:

@@ -7,11 +7,9 @@ from urllib.parse import urlencode
 
 from tests.rig.browser import Browser, Page
 from tests.rig.browser import launch as launch_chromium
-from tests.sdk.site import Site, require_build
+from tests.sdk.site import Site
 
 __all__ = ["Browser", "Page", "Pages", "launch"]
-
-require_build()
 
 
 def launch() -> AbstractAsyncContextManager[Browser]:

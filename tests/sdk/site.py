@@ -1,6 +1,5 @@
 """A business system's web site: a page that uses the SDK as it was built, and tokens for it."""
 
-import os
 import threading
 import time
 from functools import partial
@@ -8,22 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-import pytest
-
 from tests.rig.node import RunningNode
 
 SDK = Path(__file__).parents[2] / "sdk" / "js"
 SCRIPT = SDK / "dist" / "pushgate.iife.js"
-"""What `make sdk` made."""
-
-
-def require_build() -> None:
-    """Give up a test module where the SDK is not built: a failure in CI, elsewhere tests that are skipped."""
-    if not SCRIPT.exists():
-        reason = "the SDK is not built: `make sdk`, for which Node.js is needed"
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason, allow_module_level=True)
 
 
 # What it got stands in `got`; a handler holds it up, or throws, as the test says by `work`.

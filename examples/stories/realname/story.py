@@ -68,7 +68,7 @@ def realname_routes(business: Business) -> list[ControllerRouterHandler]:
         code = secrets.token_urlsafe(12)
         check = checks[code] = Check(visitor)
         # Behind the #, where it is not sent to a server, and stands in no log.
-        address = f"{request.base_url}realname/phone#{code}"
+        address = f"{business.phones or request.base_url}realname/phone#{code}"
         picture = segno.make(address, error="m").svg_data_uri(scale=6, border=2)
         return {"check": check.id, "picture": picture, "address": address}
 

@@ -1,8 +1,16 @@
 // What the pages of all stories have in common.
 
-import { Pushgate } from "/gateway.js"; // the SDK has the same shape
+import { Pushgate } from "/sdk/pushgate.js";
 
 const WORDS = { connecting: "Connecting", connected: "Connected", waiting: "Away, coming back", closed: "Closed" };
+
+const gateway = await (await fetch("/api/gateway")).json();
+
+// What a browser remembers is of one run of the stories, with which all else was gone.
+if (localStorage.getItem("run") !== gateway.run) {
+  localStorage.clear();
+  localStorage.setItem("run", gateway.run);
+}
 
 /** Call the story's server. Returns its answer; rejects with what went wrong. */
 export async function call(path, body) {
@@ -17,16 +25,36 @@ export async function call(path, body) {
   return said;
 }
 
-/** Connect this page, and show in #state how it is. Without a `device` it gets what is live alone. */
-export async function connect({ device, tokens = "/api/token" } = {}) {
-  const token = async () => (await call(tokens)).token;
+/**
+ * Connect this page, and show in #state how it is. Without a `device` it gets what is live alone. `onMissed` is called
+ * when reliable messages are gone.
+ */
+export function connect({ device, tokens = "/api/token", onMissed = () => {} } = {}) {
   const state = document.querySelector("#state");
-  const onState = ({ name }) => {
+  const token = async () => (await call(tokens)).token;
+  const onState = ({ name, missed }) => {
     state.dataset.state = name;
     state.textContent = WORDS[name];
+    if (missed) onMissed();
   };
-  const { url } = await (await fetch("/api/gateway")).json();
-  return new Pushgate(url, { token, device, onState });
+  if (gateway.restarts) state.before(makeRestart());
+  try {
+    return new Pushgate(gateway.url, { token, device, onState });
+  } catch (error) {
+    onState({ name: "closed" });
+    document.querySelector("#trouble").textContent = error.message;
+    throw error;
+  }
+}
+
+function makeRestart() {
+  const button = make("button", { className: "quiet small" }, "Restart the gateway");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    await attempt(() => call("/api/gateway/restart"));
+    button.disabled = false;
+  });
+  return button;
 }
 
 /** What a browser remembers of a story, for all its tabs: `read()`, `write(value)`, and `watch(show)`, which shows it now and when it changes. */

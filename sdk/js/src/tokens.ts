@@ -1,6 +1,7 @@
 // The page's token: when to ask for another one.
 
 const MARGIN = 30; // seconds that a token has to be good for to be used again
+const JWT = /^[\w+/=-]+(\.[\w+/=-]+){2}$/;
 
 export interface Claims {
   sub?: string;
@@ -35,9 +36,11 @@ export class Tokens {
     return this.#token && this.left > MARGIN ? this.#token : this.renew();
   }
 
-  /** Ask the page for a new one. Throws what its function throws. */
+  /** Ask the page for a new one. Throws what its function throws, and TypeError for what is none, as a proxy's page. */
   async renew(): Promise<string> {
-    this.#token = await this.#source();
+    const token = await this.#source();
+    if (!JWT.test(token)) throw new TypeError("token: expected a JWT, as text");
+    this.#token = token;
     const { exp = Infinity, iat } = readClaims(this.#token);
     const now = Date.now() / 1000;
     // Where this machine's clock is too far ahead, the token's own length tells more.

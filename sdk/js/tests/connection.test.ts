@@ -148,7 +148,7 @@ test("a token is asked for again when the page has none to give", async () => {
 });
 
 test("a token of another user ends it", async () => {
-  const tokens = [makeToken(10), makeToken(10, { sub: "bob" })];
+  const tokens = [makeToken(10), makeToken(10), makeToken(10, { sub: "bob" })];
   await connect(() => tokens.shift()!);
   FakeSocket.last.welcome();
   FakeSocket.last.end(1006);
@@ -156,9 +156,12 @@ test("a token of another user ends it", async () => {
   expect(gate.state).toMatchObject({ name: "closed", reason: "the token is another user's" });
 });
 
-test("a token that cannot be offered ends it", async () => {
-  await connect(() => "a b");
-  expect(gate.state).toMatchObject({ name: "closed", code: 4500 });
+test("an error page for a token does not end it", async () => {
+  const answers = ["<html>502 Bad Gateway</html>", makeToken()];
+  await connect(() => answers.shift()!);
+  expect(gate.state).toMatchObject({ name: "waiting", code: 0, reason: "TypeError: token: expected a JWT, as text" });
+  await pass(0.5);
+  expect(FakeSocket.all).toHaveLength(1);
 });
 
 test("silence is asked about", async () => {

@@ -11,7 +11,7 @@ const perSecond = new Array(SECONDS).fill(0);
 const sums = { received: 0, missed: 0, peak: 0, frame: 0 };
 let last = 0; // the number of the newest comment
 
-const gateway = await connect();
+const gateway = connect();
 gateway.on("comment", ({ data }) => {
   if (last) sums.missed += data.number - last - 1;
   last = data.number;

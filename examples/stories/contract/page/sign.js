@@ -28,9 +28,10 @@ function show({ text, you, parties }) {
 }
 
 // What is pushed says that something changed; the contract itself is asked for. So it does not matter which came first.
-await attempt(read);
-const gateway = await connect({ device: `contract-${key.slice(0, 8)}`, tokens: `/api/contract/${key}/token` });
-gateway.on("contract", read);
+await attempt(async () => {
+  await read();
+  connect({ device: "contract", tokens: `/api/contract/${key}/token`, onMissed: read }).on("contract", read);
+});
 
 element("clear").addEventListener("click", () => pad.clear());
 element("write").addEventListener("click", () => pad.write(name));

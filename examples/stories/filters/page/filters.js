@@ -18,7 +18,7 @@ album.watch(({ job, filters, versions }) => {
   document.querySelector("#progress").textContent = filters.length ? `${ready} of ${filters.length} ready` : "";
 });
 
-const gateway = await connect({ device: "filters" });
+const gateway = connect({ device: "filters" });
 gateway.on("picture", ({ data }) => {
   if (data.job !== album.read().job) album.write({ ...data, versions: {} });
 });

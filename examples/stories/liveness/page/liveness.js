@@ -9,7 +9,7 @@ const MOST_SHOWN = 8;
 
 const checks = memory("liveness", []);
 const canvas = document.querySelector("#face");
-const buttons = document.querySelectorAll("button");
+const buttons = document.querySelectorAll(".check button");
 let kind = "living";
 
 function animate(now) {
@@ -27,7 +27,7 @@ checks.watch((all) => {
   }));
 });
 
-const gateway = await connect({ device: "liveness" });
+const gateway = connect({ device: "liveness" });
 gateway.on("liveness", ({ data }) => {
   checks.write(checks.read().map((each) => (each.check === data.check ? { ...each, ...data } : each)));
 });

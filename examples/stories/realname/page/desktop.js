@@ -15,12 +15,13 @@ check.watch(({ step, picture, address, name, number }) => {
     element("phone").href = address;
   }
   element("instead").hidden = step === "shown";
+  element("instead").classList.toggle("done", step === "confirmed");
   element("instead").textContent = step === "confirmed" ? `Welcome, ${name}.` : step ? "Go on, on the phone." : "No code is shown yet.";
   element("who").textContent = reached >= 2 ? `${name}, ${number}` : "Checked by the server.";
   element("begin").textContent = step ? "Show a new code" : "Show a code";
 });
 
-const gateway = await connect({ device: "realname" });
+const gateway = connect({ device: "realname" });
 gateway.on("step", ({ data }) => {
   const known = check.read();
   if (data.check === known.check) check.write({ ...known, ...data });

@@ -1,0 +1,2 @@
+import type { Codec } from "./types";
+export declare const msgpack: Codec;
