@@ -140,6 +140,7 @@ def push(
     processes: Processes = 1,
     sources: Sources = 0,
     pin: Pin = None,
+    bare: Bare = False,
     timeout: Timeout = 30.0,
     as_json: AsJson = False,
 ) -> None:
@@ -154,7 +155,7 @@ def push(
 
     common = make_common(ctx, url, api, api_key, token_secret, data_dir)
     connections = users * per_user + idle
-    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, False, timeout)
+    common = tune(common, connections, per_user, window, processes, sources, pin, server_pid, bare, timeout)
     with progress("push") as show:
         result = bench_push(common, users, Calls(callers, seconds, size, rate), idle, show)
     finish(ctx, result, as_json)

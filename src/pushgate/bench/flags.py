@@ -47,7 +47,15 @@ Sources = Annotated[
     ),
 ]
 Pin = Annotated[int | None, typer.Option(help="The one CPU that the generator may use.", rich_help_panel=_HOW)]
-Bare = Annotated[bool, typer.Option("--bare", help="Any WebSocket server: expect no welcome.", rich_help_panel=_HOW)]
+Bare = Annotated[
+    bool,
+    typer.Option(
+        "--bare",
+        help="Any WebSocket server: expect no welcome; {user} in --url and --api is the user, and a push is a POST of "
+        "the message.",
+        rich_help_panel=_HOW,
+    ),
+]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for a handshake or a call.", rich_help_panel=_HOW)]
 Size = Annotated[int, typer.Option(min=1, max=65536, help="Bytes of a message's whole WebSocket frame.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]

@@ -72,24 +72,40 @@ def many_users(numbers: Iterable[int]) -> str:
 
 
 class PushRequest:
-    """A push to a target (`one_user` and the like) as a whole HTTP request in pieces around its id and the time."""
+    """A push as a whole HTTP request, in pieces around its id, if it has one of its own, and the time."""
 
     __slots__ = ("head", "middle", "tail")
 
     def __init__(self, api: Address, api_key: str, target: str, padding: int, reliable: bool = False) -> None:
+        """A push to a target (`one_user` and the like); a reliable one is sent with an id, of `Ids`."""
         qos = ',"qos":"reliable","ttl":600' if reliable else ""
         before = f'{{{target}{qos},"id":"'.encode()
-        self.middle = f'","event":"{_EVENT}","data":"'.encode() + MARK
+        self.middle = (b"" if reliable else _ID) + f'","event":"{_EVENT}","data":"'.encode() + MARK
         self.tail = b"." * padding + b'"}'
-        size = len(before) + (_ID_SIZE if reliable else len(_ID)) + len(self.middle) + DIGITS + len(self.tail)
+        size = len(before) + (_ID_SIZE if reliable else 0) + len(self.middle) + DIGITS + len(self.tail)
         self.head = (
             f"POST {api.path.rstrip('/')}/v1/push HTTP/1.1\r\nHost: {api.host}\r\nAuthorization: Bearer {api_key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
         ).encode() + before
 
-    def at(self, nanoseconds: int, own_id: bytes = _ID) -> bytes:
-        """The request's bytes with this time in its data; a reliable one has an id of its own, of `Ids`."""
+    def at(self, nanoseconds: int, own_id: bytes = b"") -> bytes:
+        """The request's bytes with this time in its data; a reliable one has an id of its own."""
         return b"%b%b%b%019d%b" % (self.head, own_id, self.middle, nanoseconds, self.tail)
+
+
+class BareRequest(PushRequest):
+    """A push to any other server: a POST to the user's own address, whose body is what the clients get."""
+
+    __slots__ = ()
+
+    def __init__(self, address: Address, size: int) -> None:
+        """`size`: bytes of the whole frame in which it comes."""
+        payload = max(len(MARK) + DIGITS, size - (2 if size < 128 else 4))
+        self.head = (
+            f"POST {address.path or '/'} HTTP/1.1\r\nHost: {address.host}\r\nContent-Length: {payload}\r\n\r\n"
+        ).encode()
+        self.middle = MARK
+        self.tail = b"." * (payload - len(MARK) - DIGITS)
 
 
 class Ids:

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pushgate.bench.callers import Callers
 from pushgate.bench.devices import Devices
 from pushgate.bench.options import SPARE_FILES, Common, Share
-from pushgate.bench.payload import Ids, PushRequest, one_user, padding_for, upgrade_request
+from pushgate.bench.payload import BareRequest, Ids, PushRequest, one_user, padding_for, upgrade_request
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Progress, Totals
@@ -82,7 +82,8 @@ class Worker:
         users += [f"idle{share.first + index}" for index in range(share.idle)]
         signed = (sign(target.token_secret, user, target.tenant, expires) for user in users)
         if not self._common.devices:
-            return [upgrade_request(target.clients, token) for token in signed]
+            pairs = zip(users, signed, strict=True)
+            return [upgrade_request(target.clients.of(user), token) for user, token in pairs]
         run = os.urandom(8).hex()
         return [upgrade_request(target.clients, token, f"{run}-{number:019d}") for number, token in enumerate(signed)]
 
@@ -90,6 +91,8 @@ class Worker:
         target, share = self._common.target, self._share
         padding, reliable = padding_for(size), self._common.devices
         names = (f"u{share.first_user + index}" for index in range(share.count // self._common.per_user))
+        if self._common.bare:
+            return Callers(target.api, [BareRequest(target.api.of(name), size) for name in names], room)
         requests = [PushRequest(target.api, target.api_key, one_user(name), padding, reliable) for name in names]
         return Callers(target.api, requests, room, Ids() if reliable else None)
 
