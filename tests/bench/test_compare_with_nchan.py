@@ -12,7 +12,19 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "compare-with-nchan"
 
 
 def compare(*options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(SCRIPT), "--runs", "1", "--seconds", "0.3", "--users", "3", "--callers", "4", *options]
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--runs",
+        "1",
+        "--seconds",
+        "0.3",
+        "--users",
+        "3",
+        "--callers",
+        "4",
+        *options,
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     if "apt-get install" in done.stderr or "a CPU each" in done.stderr:
         assert os.environ.get("CI") != "true", done.stderr
