@@ -27,11 +27,12 @@ from pushgate.bench.options import (
     Unrest,
     process_room,
 )
-from pushgate.bench.payload import EVERYONE, PushRequest, one_user, padding_for, smallest_frame
+from pushgate.bench.payload import EVERYONE, BareRequest, Ids, PushRequest, one_user, padding_for, smallest_frame
 from pushgate.bench.sources import source_address, sources_for
 from pushgate.bench.tokens import sign
 from pushgate.bench.totals import Totals
 from pushgate.errors import ConfigError
+from pushgate.wire.frames import TEXT, encode_frame
 
 ADDRESS = Address("127.0.0.1", 1, "host:1", "/ws")
 COMMON = Common(Target(ADDRESS, ADDRESS, "key", b"s" * 32))
@@ -103,6 +104,24 @@ def test_a_push_request_is_http_with_json() -> None:
     assert f"Content-Length: {len(body)}".encode() in head
     assert json.loads(body) == {"user": "u1", "id": "b", "event": "bench", "data": f"t={42:019d}..."}
     assert b'{"everyone":true,' in PushRequest(ADDRESS, "key", EVERYONE, 0).at(1)
+
+
+def test_a_reliable_push_has_an_id_of_its_own() -> None:
+    request, ids = PushRequest(ADDRESS, "key", one_user("u1"), 0, reliable=True), Ids()
+    one, other = (request.at(42, ids.fresh()).partition(b"\r\n\r\n") for _ in range(2))
+    assert one[0] == other[0]
+    assert f"Content-Length: {len(one[2])}".encode() in one[0]
+    assert json.loads(one[2])["id"] != json.loads(other[2])["id"]
+
+
+@pytest.mark.parametrize("size", [100, 127, 130, 65536])
+def test_a_bare_push_is_what_fits_into_the_frame(size: int) -> None:
+    address = Address("127.0.0.1", 1, "host:1", "/to/{user}").of("u7")
+    head, _, body = BareRequest(address, size).at(42).partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /to/u7 HTTP/1.1\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert len(encode_frame(TEXT, body)) == size
+    assert body.startswith(b"t=%019d." % 42)
 
 
 @pytest.mark.parametrize(

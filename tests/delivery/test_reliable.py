@@ -140,6 +140,9 @@ class World(RuleBasedStateMachine):
         self.handle(channel, offset)
         return True
 
+    def write_all(self, fds: Sequence[int], frame: bytes) -> int:
+        return sum(self.write_live(fd, frame) for fd in fds)
+
     def handle(self, channel: FakeChannel, offset: int) -> None:
         """The device's own program."""
         handled = self.handled[channel.user.uid, channel.device]

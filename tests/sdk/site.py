@@ -7,10 +7,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
+
 from tests.rig.node import RunningNode
 
 SDK = Path(__file__).parents[2] / "sdk" / "js"
 SCRIPT = SDK / "dist" / "pushgate.iife.js"
+
+
+def require_node(*, module: bool = False) -> None:
+    """Give up a test, or its `module`, without Node.js and what npm installs: a failure in CI, elsewhere a skip."""
+    if not shutil.which("npm") or not (SDK / "node_modules").exists():
+        reason = "Node.js, or sdk/js/node_modules, is not here: `make sdk`"
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason, allow_module_level=module)
 
 
 # What it got stands in `got`; a handler holds it up, or throws, as the test says by `work`.

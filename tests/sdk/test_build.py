@@ -1,7 +1,6 @@
 """The SDK as it lies there, built, and its own suite."""
 
 import gzip
-import os
 import re
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdk.site import SDK
+from tests.sdk.site import SDK, require_node
 
 MOST = 6 * 1024  # bytes, gzipped
 SHIPPED = ("pushgate.js", "pushgate.iife.js", "msgpack.js", "index.d.ts", "msgpack.d.ts", "types.d.ts")
@@ -17,11 +16,7 @@ SHIPPED = ("pushgate.js", "pushgate.iife.js", "msgpack.js", "index.d.ts", "msgpa
 
 def run_npm(*arguments: str, cwd: Path) -> None:
     """Run npm; where it, or what it installs, is missing: a failure in CI, elsewhere a test that is skipped."""
-    if not shutil.which("npm") or not (SDK / "node_modules").exists():
-        reason = "Node.js, or sdk/js/node_modules, is not here: `make sdk`"
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    require_node()
     said = subprocess.run(["npm", *arguments], cwd=cwd, check=False, capture_output=True, text=True, timeout=120)
     assert said.returncode == 0, said.stdout + said.stderr
 

@@ -12,9 +12,9 @@ import pytest_asyncio
 from tests.rig.node import RunningNode
 from tests.sdk.program import Line, Program, until
 from tests.sdk.pusher import Pusher, Verdict
-from tests.sdk.site import Site, require_build
+from tests.sdk.site import Site, require_node
 
-require_build()
+require_node(module=True)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

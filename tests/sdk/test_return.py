@@ -9,9 +9,9 @@ import pytest
 
 from tests.rig.node import RunningNode
 from tests.sdk.program import Program, until
-from tests.sdk.site import Site, require_build
+from tests.sdk.site import Site, require_node
 
-require_build()
+require_node(module=True)
 
 pytestmark = pytest.mark.alone
 

@@ -1,6 +1,7 @@
 """HTTP connections: uvicorn's protocol, which answers `POST /v1/push` itself as soon as it is parsed.
 
-- One parser reads everything on a connection, so nobody can disagree with it about where a request ends.
+- One parser reads everything on a connection, so nobody can disagree with it about where a request ends. A push is
+  spared it that comes alone and whole, under a head that it has read before, byte for byte.
 - A request for exactly `POST /v1/push` is answered here; every other one, another spelling of that path included,
   goes through uvicorn's ASGI cycle into Litestar.
 - Answers come in the order of the requests. `cycle` is the request parsed last; those that wait for an answer before
@@ -13,6 +14,7 @@ from functools import partial
 from pushgate.api.connection import BODY, HEAD, NOTHING, Connection, LastRequest
 from pushgate.api.cycle import PushCycle
 from pushgate.api.drive import Drive
+from pushgate.api.heads import Head
 from pushgate.api.problems import Answer, answer_problem
 from pushgate.api.push import PUSH_PATH
 from pushgate.api.request_id import request_id_of
@@ -23,6 +25,48 @@ _PATH = PUSH_PATH.encode()
 
 class ApiProtocol(Connection):
     """One connection of a caller."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take a push whose head is known; parse everything else."""
+        state = self.server_state
+        if (
+            self._receiving
+            or self._last
+            or self._lingering
+            or self._busy()
+            or state.stopping
+            or state.calls is not None
+        ):
+            super().data_received(data)
+            return
+        end = data.find(b"\r\n\r\n") + 4
+        head, size = data[:end], len(data) - end
+        known = state.heads.find(head)
+        if known is None or known.size != size:
+            before = self.cycle
+            super().data_received(data)
+            if self.cycle is not before:
+                self._remember(head, size)
+            return
+        self._since = state.now
+        cycle = PushCycle(turn=True)
+        self.cycle = cycle  # type: ignore[assignment]
+        cycle.tenant, cycle.form = known.tenant, known.form
+        cycle.body = data[end:]
+        cycle.complete = True
+        self._answer(cycle)
+
+    def _remember(self, head: bytes, size: int) -> None:
+        """Remember a head that was parsed, when nothing but its push, with a body of `size`, came with it."""
+        cycle = self.cycle
+        if (
+            isinstance(cycle, PushCycle)
+            and cycle.size == size  # so there is one request, and its body is not in chunks
+            and cycle.complete
+            and cycle.keep_alive
+            and not (cycle.refusal or cycle.expects or cycle.request_id or self._receiving)
+        ):
+            self.server_state.heads.add(head, Head(cycle.tenant, cycle.form, size))
 
     # What the parser finds
 

@@ -11,6 +11,7 @@ from uvicorn import Config
 from pushgate.api.calls import Calls
 from pushgate.api.context import ApiContext
 from pushgate.api.entry import Entry
+from pushgate.api.heads import Heads
 from pushgate.api.protocol import ApiProtocol
 from pushgate.api.push import PushRoute
 from pushgate.api.state import ApiState
@@ -45,7 +46,7 @@ class ApiServer:
             proxy_headers=False,
         )
         self._config.load()
-        self._state = ApiState(route, context.config.management.keep_alive, calls)
+        self._state = ApiState(route, Heads(context.tenants), context.config.management.keep_alive, calls)
         self._adopting: set[asyncio.Task[None]] = set()
         self._timer = loop.call_later(SWEEP, self._sweep)
 

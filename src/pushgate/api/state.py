@@ -7,6 +7,7 @@ from email.utils import formatdate
 from uvicorn.server import ServerState
 
 from pushgate.api.calls import Calls
+from pushgate.api.heads import Heads
 from pushgate.api.problems import SECURITY_HEADERS
 from pushgate.api.push import PushRoute
 
@@ -16,13 +17,14 @@ _SECURITY = "".join(f"{name}: {value}\r\n" for name, value in SECURITY_HEADERS.i
 class ApiState(ServerState):
     """uvicorn's state, the clock of the sweep, and the start of answers.
 
-    `calls` is None where none is followed. `now` counts seconds and is as exact as the sweep is frequent: stamps of
-    connections cost no system call.
+    `heads` are those of the pushes that any connection had. `calls` is None where none is followed. `now` counts
+    seconds and is as exact as the sweep is frequent: stamps of connections cost no system call.
     """
 
-    def __init__(self, route: PushRoute, keep_alive: float, calls: Calls | None) -> None:
+    def __init__(self, route: PushRoute, heads: Heads, keep_alive: float, calls: Calls | None) -> None:
         super().__init__()
         self.route = route
+        self.heads = heads
         self.keep_alive = keep_alive
         self.calls = calls
         self.stopping = False

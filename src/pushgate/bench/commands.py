@@ -12,6 +12,7 @@ from pushgate.bench.flags import (
     URL,
     AckEvery,
     AsJson,
+    Bare,
     CallerCount,
     Connections,
     Duration,
@@ -55,7 +56,7 @@ def connect(
     connections: Connections,
     hold: Annotated[float, typer.Option(min=0, help="Seconds to hold them, answering pings.")] = 5.0,
     devices: Annotated[bool, typer.Option("--devices", help="Each is a device with an inbox.")] = False,
-    bare: Annotated[bool, typer.Option("--bare", help="Any WebSocket server: expect no welcome.")] = False,
+    bare: Bare = False,
 ) -> "Result":
     """Open connections and hold them: connections per second, handshake latency, memory of the server."""
     from pushgate.bench.connect import bench_connect
@@ -90,6 +91,7 @@ def push(
     rate: Rate = 0.0,
     idle: Idle = 0,
     size: Size = 100,
+    bare: Bare = False,
 ) -> "Result":
     """Push to single users: pushes per second, latency of the calls and to the clients, all messages counted.
 
@@ -99,7 +101,7 @@ def push(
     from pushgate.bench.options import Calls
     from pushgate.bench.push import bench_push
 
-    common = flags.common(users * flags.per_user + idle)
+    common = flags.common(users * flags.per_user + idle, bare=bare)
     return bench_push(common, users, Calls(callers, seconds, size, rate), idle, show)
 
 

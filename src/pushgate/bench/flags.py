@@ -28,6 +28,15 @@ ServerPid = Annotated[
     list[int] | None, typer.Option(help="Watch this process and its descendants; repeatable.", rich_help_panel=_WHERE)
 ]
 Pin = Annotated[int | None, typer.Option(help="The one CPU that the generator may use.", rich_help_panel=_HOW)]
+Bare = Annotated[
+    bool,
+    typer.Option(
+        "--bare",
+        help="Any WebSocket server: expect no welcome; {user} in --url and --api is the user, and a push is a POST of "
+        "the message.",
+        rich_help_panel=_HOW,
+    ),
+]
 Connections = Annotated[int, typer.Argument(min=1, help="Connections to open.")]
 Size = Annotated[int, typer.Option(min=1, max=65536, help="Bytes of a message's whole WebSocket frame.")]
 Users = Annotated[int, typer.Option(min=1, help="Users pushed to, in turn.")]

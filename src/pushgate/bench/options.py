@@ -2,7 +2,7 @@
 
 import resource
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from pushgate.errors import ConfigError, PushgateError
@@ -40,6 +40,10 @@ class Address:
             raise ConfigError(f"{parts.hostname}: {error.strerror}") from None
         return cls(ip, port, parts.netloc, parts.path)
 
+    def of(self, user: str) -> "Address":
+        """Return the address of a user, whose name stands in place of `{user}` in the path."""
+        return replace(self, path=self.path.replace("{user}", user))
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -59,10 +63,10 @@ class Common:
     `per_user` connections stand for one user. `window` is how many handshakes are in flight in all. `processes`
     is the least number of generator processes: there are more when files would not suffice. Connections to
     loopback come from so many `sources`, 127.0.0.2 and on, in turn. `pin` is the only CPU that the generator may
-    use. `bare` takes any WebSocket server: a connection counts from its 101 answer, without a `welcome`. `timeout`
-    bounds, in seconds, a handshake, a call and the wait for a last message. With `devices` each connection is a
-    device with an inbox, of a name of 36 characters, pushes are reliable, and a device acknowledges what it got every
-    `ack_every` seconds.
+    use. `bare` takes any WebSocket server: a connection counts from its 101 answer, without a `welcome`, `{user}` in
+    both paths is the user, and a push is a POST of the message. `timeout` bounds, in seconds, a handshake, a call and
+    the wait for a last message. With `devices` each connection is a device with an inbox, of a name of 36 characters,
+    pushes are reliable, and a device acknowledges what it got every `ack_every` seconds.
     """
 
     target: Target

@@ -7,7 +7,7 @@ machine share and nobody sets.
 
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 from pushgate.bench.options import Address
@@ -60,15 +60,21 @@ class Upgrades:
     """The requests that open many connections. Their tokens lie end to end: as objects with all that stands around them
     they would be most of the generator's memory."""
 
-    def __init__(self, address: Address, tokens: Iterable[bytes], run: str | None = None) -> None:
-        """With `run`, which is new for each, every connection is a device, with a name of 36 characters."""
+    def __init__(
+        self, address: Address, users: Iterable[str], sign: Callable[[str], bytes], run: str | None = None
+    ) -> None:
+        """`sign` returns a user's token. With `run`, which is new for each, every connection is a device, with a name
+        of 36 characters."""
         self._address = address
+        self._users: list[str] | None = [] if "{user}" in address.path else None
         self._run = run
         self._tokens = bytearray()
         self._ends = array("Q", [0])
-        for token in tokens:
-            self._tokens += token
+        for user in users:
+            self._tokens += sign(user)
             self._ends.append(len(self._tokens))
+            if self._users is not None:
+                self._users.append(user)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -76,7 +82,8 @@ class Upgrades:
     def request(self, number: int) -> bytes:
         """Return the request of a connection, by its number from 0."""
         token = bytes(self._tokens[self._ends[number] : self._ends[number + 1]])
-        return upgrade_request(self._address, token, None if self._run is None else f"{self._run}-{number:019d}")
+        address = self._address if self._users is None else self._address.of(self._users[number])
+        return upgrade_request(address, token, None if self._run is None else f"{self._run}-{number:019d}")
 
 
 EVERYONE = '"everyone":true'
@@ -112,21 +119,37 @@ def _head(api: Address, api_key: str, size: int) -> bytes:
 
 
 class PushRequest:
-    """A push to a target (`one_user` and the like) as a whole HTTP request in pieces around its id and the time."""
+    """A push as a whole HTTP request, in pieces around its id, if it has one of its own, and the time."""
 
     __slots__ = ("head", "middle", "tail")
 
     def __init__(self, api: Address, api_key: str, target: str, padding: int, reliable: bool = False) -> None:
+        """A push to a target (`one_user` and the like); a reliable one is sent with an id, of `Ids`."""
         qos = ',"qos":"reliable","ttl":600' if reliable else ""
         before = f'{{{target}{qos},"id":"'.encode()
-        self.middle = f'","event":"{_EVENT}","data":"'.encode() + MARK
+        self.middle = (b"" if reliable else _ID) + f'","event":"{_EVENT}","data":"'.encode() + MARK
         self.tail = b"." * padding + b'"}'
-        size = len(before) + (_ID_SIZE if reliable else len(_ID)) + len(self.middle) + DIGITS + len(self.tail)
+        size = len(before) + (_ID_SIZE if reliable else 0) + len(self.middle) + DIGITS + len(self.tail)
         self.head = _head(api, api_key, size) + before
 
-    def at(self, nanoseconds: int, own_id: bytes = _ID) -> bytes:
-        """The request's bytes with this time in its data; a reliable one has an id of its own, of `Ids`."""
+    def at(self, nanoseconds: int, own_id: bytes = b"") -> bytes:
+        """The request's bytes with this time in its data; a reliable one has an id of its own."""
         return b"%b%b%b%019d%b" % (self.head, own_id, self.middle, nanoseconds, self.tail)
+
+
+class BareRequest(PushRequest):
+    """A push to any other server: a POST to the user's own address, whose body is what the clients get."""
+
+    __slots__ = ()
+
+    def __init__(self, address: Address, size: int) -> None:
+        """`size`: bytes of the whole frame in which it comes."""
+        payload = max(len(MARK) + DIGITS, size - (2 if size < 128 else 4))
+        self.head = (
+            f"POST {address.path or '/'} HTTP/1.1\r\nHost: {address.host}\r\nContent-Length: {payload}\r\n\r\n"
+        ).encode()
+        self.middle = MARK
+        self.tail = b"." * (payload - len(MARK) - DIGITS)
 
 
 class Ids:

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pushgate.bench.callers import Callers
 from pushgate.bench.devices import Devices
 from pushgate.bench.options import SPARE_FILES, Common, Share
-from pushgate.bench.payload import Ids, PushRequest, Upgrades, one_user, padding_for
+from pushgate.bench.payload import BareRequest, Ids, PushRequest, Upgrades, one_user, padding_for
 from pushgate.bench.server_cost import own_memory
 from pushgate.bench.swarm import Swarm
 from pushgate.bench.tokens import sign
@@ -92,13 +92,18 @@ class Worker:
             (f"u{share.first_user + index % pushed_to}" for index in range(share.unrest.churning)),
             share.stalling_users,
         )
-        signed = (sign(target.token_secret, user, target.tenant, expires) for user in users)
-        return Upgrades(target.clients, signed, os.urandom(8).hex() if self._common.devices else None)
+
+        def sign_for(user: str) -> bytes:
+            return sign(target.token_secret, user, target.tenant, expires)
+
+        return Upgrades(target.clients, users, sign_for, os.urandom(8).hex() if self._common.devices else None)
 
     def _make_callers(self, room: int, size: int) -> Callers:
         target, share = self._common.target, self._share
         padding, reliable = padding_for(size), self._common.devices
         names = (f"u{share.first_user + index}" for index in range(share.count // self._common.per_user))
+        if self._common.bare:
+            return Callers(target.api, [BareRequest(target.api.of(name), size) for name in names], room)
         requests = [PushRequest(target.api, target.api_key, one_user(name), padding, reliable) for name in names]
         return Callers(target.api, requests, room, Ids() if reliable else None)
 

@@ -7,7 +7,7 @@ A fan-out with `spread` runs beside the others, at its own pace, and promises no
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 
 from pushgate.delivery.following import Delivery, Following
@@ -85,20 +85,25 @@ class FanOut:
         if len(self._runs) == 1:
             self._call_soon(self._continue)
 
-    def catch_up(self, channel: Channel) -> None:
-        """Write everything pending to one session, so that what follows comes after it."""
-        for run in self._runs:
-            if channel.fd >= run.position and channel.fd not in run.early:
-                self._write(run, (channel,))
-                run.early.add(channel.fd)
+    def catch_up(self, channel: Channel) -> bool:
+        """Write everything pending to one session, so that what follows comes after it.
+
+        Returns whether the session is still open: a client that does not read may be closed over it.
+        """
+        return self._write_early(self._runs, channel)
 
     def finish(self, channel: Channel) -> None:
         """Write everything under way to one session, with what is spread over time: it goes to another process."""
-        self.catch_up(channel)
-        for run in self._spreads:
-            if channel.fd >= run.position and channel.fd not in run.early:
+        if self.catch_up(channel):
+            self._write_early(self._spreads, channel)
+
+    def _write_early(self, runs: Iterable[_Run], channel: Channel) -> bool:
+        fd, by_fd = channel.fd, self._sessions.by_fd
+        for run in runs:
+            if fd >= run.position and fd not in run.early and by_fd[fd] is channel:
                 self._write(run, (channel,))
-                run.early.add(channel.fd)
+                run.early.add(fd)
+        return by_fd[fd] is channel
 
     def _begin(self, outgoing: Outgoing) -> _Run:
         if outgoing.push.trail is None or self._following is None:
@@ -150,11 +155,9 @@ class FanOut:
 
     def _write(self, run: _Run, channels: Sequence[Channel | None]) -> None:
         outgoing, early = run.outgoing, run.early
-        frames, tenant, narrowed = outgoing.frames, outgoing.push.tenant, outgoing.narrowed
-        write = self._sessions.write_live
+        tenant, narrowed = outgoing.push.tenant, outgoing.narrowed
         reliable = self._reliable if outgoing.offset else None
-        delivered = counted = sent = 0
-        number, frame = -1, b""  # of the format written last: neighbours mostly share one
+        alike: dict[int, list[int]] = {}  # descriptors by format
         for channel in channels:
             if channel is None or channel.user.tenant != tenant:
                 continue
@@ -167,13 +170,10 @@ class FanOut:
             fd = channel.fd
             if early and fd in early:
                 continue
-            if channel.format != number:
-                sent += (delivered - counted) * len(frame)
-                counted = delivered
-                number = channel.format
-                frame = frames[number] or outgoing.fill(number)
-            delivered += write(fd, frame)
-        if delivered:
-            self._sessions.count_written(tenant, delivered, sent + (delivered - counted) * len(frame))
+            if channel.format in alike:
+                alike[channel.format].append(fd)
+            else:
+                alike[channel.format] = [fd]
+        outgoing.write(alike, self._sessions)
         if run.delivery is not None:
             run.delivery.count(channel for channel in channels if channel is not None and channel.fd not in early)

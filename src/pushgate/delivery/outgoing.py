@@ -1,6 +1,6 @@
 """A push on its way to the sessions of a worker: encoded once a format, the same bytes for all of the format."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pushgate.log import get_logger
@@ -55,6 +55,9 @@ class Sessions(Protocol):
     def write_live(self, fd: int, frame: bytes) -> bool:
         """Write a live message; False when it was dropped, and the client closed, because it does not read."""
 
+    def write_all(self, fds: Sequence[int], frame: bytes) -> int:
+        """Write a live message to open sessions; returns how many took it, the others are closed."""
+
     def is_parked(self, fd: int) -> bool:
         """Whether bytes wait for the connection to take them."""
 
@@ -93,6 +96,17 @@ class Outgoing:
             frame = self._encode(number)
         self.frames[number] = frame
         return frame
+
+    def write(self, alike: Mapping[int, Sequence[int]], sessions: Sessions) -> None:
+        """Write it to open sessions of its tenant, given as their descriptors by format, and count that."""
+        delivered = size = 0
+        for number, fds in alike.items():
+            frame = self.frames[number] or self.fill(number)
+            taken = sessions.write_all(fds, frame)
+            delivered += taken
+            size += taken * len(frame)
+        if delivered:
+            sessions.count_written(self.push.tenant, delivered, size)
 
     def _encode(self, number: int) -> bytes:
         chosen, push = FORMATS[number], self.push

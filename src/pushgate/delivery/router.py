@@ -103,26 +103,24 @@ class Router:
 
     def deliver(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
         """Write a message to sessions of its tenant that it is for, in their order."""
-        frames = outgoing.frames
-        write = self._sessions.write_live
-        delivered = sent = 0
+        sessions, fanout = self._sessions, self._fanout
         reliable = self._reliable if outgoing.offset else None
+        narrowed, busy = outgoing.narrowed, fanout.busy
+        alike: dict[int, list[int]] = {}  # descriptors by format
         for channel in channels:
             if reliable is not None and channel.device is not None:
-                if self._fanout.busy:
-                    self._fanout.catch_up(channel)
-                reliable.offer(channel, outgoing)
+                if not busy or fanout.catch_up(channel):
+                    reliable.offer(channel, outgoing)
                 continue
-            if outgoing.narrowed and not outgoing.matches(channel, self._sessions):
+            if narrowed and not outgoing.matches(channel, sessions):
                 continue
-            if self._fanout.busy:
-                self._fanout.catch_up(channel)
-            frame = frames[channel.format] or outgoing.fill(channel.format)
-            if write(channel.fd, frame):
-                delivered += 1
-                sent += len(frame)
-        if delivered:
-            self._sessions.count_written(outgoing.push.tenant, delivered, sent)
+            if busy and not fanout.catch_up(channel):
+                continue
+            if channel.format in alike:
+                alike[channel.format].append(channel.fd)
+            else:
+                alike[channel.format] = [channel.fd]
+        outgoing.write(alike, sessions)
 
     def deliver_held(self, outgoing: Outgoing, channels: Sequence[Channel]) -> None:
         """Do what `deliver` does with what a detour held back, and tell of it."""

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 from msgspec import UNSET
@@ -178,11 +178,23 @@ class SessionManager:
         session = self.by_fd[fd]
         if session is None:
             return False
-        if self._write(fd, frame):
-            return True
-        self._row[DROPPED["slow_client"]] += 1
-        self.close(session, Close.SLOW_CLIENT)
-        return False
+        return not self._drop_slow(self._poller.write_all((fd,), frame))
+
+    def write_all(self, fds: Sequence[int], frame: bytes) -> int:
+        """Write a live message to sessions that are open, by their descriptors; returns how many took it.
+
+        For the others it was dropped: the client does not read, and is closed.
+        """
+        return len(fds) - self._drop_slow(self._poller.write_all(fds, frame))
+
+    def _drop_slow(self, fds: Sequence[int]) -> int:
+        """Close the sessions on descriptors whose clients did not take a live message; returns how many these are."""
+        for fd in fds:
+            session = self.by_fd[fd]
+            assert session is not None
+            self._row[DROPPED["slow_client"]] += 1
+            self.close(session, Close.SLOW_CLIENT)
+        return len(fds)
 
     def count_written(self, tenant: str, messages: int, size: int) -> None:
         """Count messages of a tenant that were written, `size` bytes in all."""

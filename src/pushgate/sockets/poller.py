@@ -12,7 +12,7 @@ import os
 import socket
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from select import EPOLLIN, EPOLLOUT, POLLERR, POLLHUP, POLLRDHUP, epoll, poll
 from typing import Protocol
 
@@ -131,6 +131,28 @@ class Poller:
         if written != len(data):
             self._start_parking(fd, memoryview(data)[written:])
         return True
+
+    def write_all(self, fds: Sequence[int], data: bytes) -> list[int]:
+        """Write the same to several descriptors; returns those of which `write` would say that they did not take it.
+
+        A loop here costs half of what calls of `write` do.
+        """
+        refused = []
+        parked, write, size = self._parked, os.write, len(data)
+        for fd in fds:
+            if fd in parked:
+                if not self.write(fd, data):
+                    refused.append(fd)
+                continue
+            try:
+                written = write(fd, data)
+            except BlockingIOError:
+                written = 0
+            except OSError:
+                continue
+            if written != size:
+                self._start_parking(fd, memoryview(data)[written:])
+        return refused
 
     def finish(self, fd: int, last: bytes) -> None:
         """Send `last` behind what is parked, whatever the bound, then end our direction and wait for the peer's.
