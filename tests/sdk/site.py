@@ -1,5 +1,7 @@
 """A business system's web site: a page that uses the SDK as it was built, and tokens for it."""
 
+import os
+import shutil
 import threading
 import time
 from functools import partial
