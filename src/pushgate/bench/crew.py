@@ -9,7 +9,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 
-from pushgate.bench.options import BenchError, Calls, Common, Share, Unrest, process_room
+from pushgate.bench.options import CALM, BenchError, Calls, Common, Share, Unrest, process_room
 from pushgate.bench.totals import Progress, Totals
 from pushgate.bench.worker import Worker
 
@@ -25,7 +25,7 @@ def divide(
     idle: int = 0,
     calls: Calls | None = None,
     missed: int = 0,
-    unrest: Unrest = Unrest(),  # noqa: B008
+    unrest: Unrest = CALM,
 ) -> list[Share]:
     """Share the work out over `common.processes`, or more where one may not open so many files.
 

@@ -110,6 +110,10 @@ class Unrest:
     stalling: int = 0
 
 
+CALM = Unrest()
+"""None of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """One process's part: `count` connections, then `idle` ones of users whom nobody pushes to, then those of
@@ -125,7 +129,7 @@ class Share:
     idle: int = 0
     calls: Calls | None = None
     missed: int = 0
-    unrest: Unrest = Unrest()
+    unrest: Unrest = CALM
 
     @property
     def connections(self) -> int:
