@@ -209,12 +209,12 @@ async def test_a_handshake_under_way_comes_to_its_end(make_node: MakeNode) -> No
     writer.write(request[40:])
     async with asyncio.timeout(10):
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
-        welcome = await reader.readuntil(b"}}")
+        welcome = await reader.readuntil(b'"spread":')
     assert b'"user":"alice"' in welcome
     assert (await upgrade).returncode == 0
     assert node.push("alice", "still here").status_code == 202
     async with asyncio.timeout(10):
-        assert b"still here" in await reader.readuntil(b"}")
+        await reader.readuntil(b"still here")
     writer.close()
 
 

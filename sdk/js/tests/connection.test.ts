@@ -160,7 +160,7 @@ test("an error page for a token does not end it", async () => {
   const answers = ["<html>502 Bad Gateway</html>", makeToken()];
   await connect(() => answers.shift()!);
   expect(gate.state).toMatchObject({ name: "waiting", code: 0, reason: "TypeError: token: expected a JWT, as text" });
-  await pass(0.5);
+  await pass(2);
   expect(FakeSocket.all).toHaveLength(1);
 });
 
