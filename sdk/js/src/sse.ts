@@ -45,7 +45,7 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
     if (!answer.ok || !answer.body) {
       await answer.body?.cancel();
       // Whatever it says: it may be a proxy's word. What the gateway itself does not like it says by `close`.
-      return end({ code: 0, reason: `refused with status ${answer.status}`, after: readRetryAfter(answer) });
+      return end({ code: 0, reason: `sse: refused with status ${answer.status}`, after: readRetryAfter(answer) });
     }
     hears.opened();
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -67,7 +67,7 @@ export function openEvents(url: URL, token: string, hears: Hears): Link {
     else if (Date.now() - spoke < patience && !stop.signal.aborted) hears.heard();
   };
 
-  read().catch((error: unknown) => end({ code: 1006, reason: String(error) }));
+  read().catch((error: unknown) => end({ code: 1006, reason: `sse: ${error}` }));
   return {
     send: (message) => {
       if (message.type === "ack") acked = message.offset;

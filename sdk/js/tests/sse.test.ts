@@ -155,7 +155,7 @@ test("after a stream that ended a WebSocket is tried once, then events again", a
 test.each([400, 403, 404, 429, 503])("a request that is refused with %i is made again", async (status) => {
   sseStatus = status;
   await fallBack();
-  expect(gate.state).toMatchObject({ name: "waiting", reason: `refused with status ${status}` });
+  expect(gate.state).toMatchObject({ name: "waiting", reason: `sse: refused with status ${status}` });
 });
 
 test.each([

@@ -167,7 +167,7 @@ def _measure_body(headers: dict[str, str], most: int) -> int:
         return int(length)
     if most:
         raise UpgradeRefused(413, f"a body has at most {most} bytes here, and a Content-Length")
-    raise UpgradeRefused(413, "requests have no body on this port")
+    raise UpgradeRefused(413, "requests have no body on this port: clients connect here, the API is on another one")
 
 
 def _split_target(method: str, target: str) -> tuple[str, str]:
