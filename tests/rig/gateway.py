@@ -159,13 +159,13 @@ class Gateway:
         self.router.receive(encode_push(push))
         return push.id
 
-    def tick(self, count: int = 1) -> None:
+    def tick(self, count: int = 1, *, busy: bool = False) -> None:
         for _ in range(count):
             self.poller.tick()
             self.door.tick()
             self.tls.tick()
             self.lobby.tick()
-            self.heartbeat.tick(time.time())
+            self.heartbeat.tick(time.time(), busy)
 
     def count(self, name: str, *labels: str) -> int:
         """Return the value of a metric, by the values of its labels."""

@@ -201,7 +201,7 @@ class Worker:
         self._poller.tick()
         self._spread.tick()
         self._entrance.tick()
-        self._heartbeat.tick(time.time())
+        self._heartbeat.tick(time.time(), self._backbone.fanout.busy)
         self._departures.tick(time.monotonic())
         self._backbone.tick()
         if self._sent_away and not (self._entrance.bridged or self._poller.leaving):

@@ -21,6 +21,8 @@ from pushgate.wire.frames import EMPTY_PING
 
 ROUND = 5.0
 """Seconds in which a sweep has looked at everybody, at the most."""
+PAUSE = 10.0
+"""Seconds for which a push to everyone holds the sweep up, at the most: pings would cost what its messages need."""
 
 
 class Heartbeat:
@@ -35,12 +37,18 @@ class Heartbeat:
         # A session is looked at several times while it is idle and silent, so that a lost look costs little.
         self._round_ticks = max(1, round(min(ROUND, config.ping_interval / 4, config.pong_timeout / 2) / TICK))
         self._position = 0
+        self._pause_ticks = round(PAUSE / TICK)
+        self._paused = 0  # ticks of this pause so far
+        self._next_pause = 0  # the tick from which there may be another one
+        self._first_close = 0  # the tick from which who is silent was asked for long enough
         poller.on_drained.append(self._resume)
 
-    def tick(self, now: float) -> None:
-        """Look at the next slice; `now` in seconds since 1970."""
+    def tick(self, now: float, busy: bool = False) -> None:
+        """Look at the next slice; `now` in seconds since 1970. `busy`: a push to everyone is being written."""
         sessions = self._sessions
         sessions.tick += 1
+        if self._pauses(sessions.tick, busy):
+            return
         size = len(sessions.by_fd)
         start = self._position
         stop = min(size, start + size // self._round_ticks + 1)
@@ -65,12 +73,27 @@ class Heartbeat:
             if self._poller.is_parked(fd):
                 # No ping goes behind what waits: a client is alive as long as it takes some of that.
                 idle = min(idle, self._poller.stalled(fd))
-            if idle >= self._dead_ticks:
+            if idle >= self._dead_ticks and tick >= self._first_close:
                 sessions.close(session, Close.HEARTBEAT_TIMEOUT)
             elif not self._poller.is_parked(fd):
                 # Every look repeats the ping while the client is silent: no state, and only silent clients cost more.
                 self._poller.write(fd, EMPTY_PING)
                 self._row[PINGS] += 1
+
+    def _pauses(self, tick: int, busy: bool) -> bool:
+        """Return whether nobody is looked at in this tick.
+
+        After a pause everybody has the whole time for an answer, and the next pause has to wait until the sweep has
+        been round twice since then: the dead are found whatever is pushed.
+        """
+        if busy and tick >= self._next_pause and self._paused < self._pause_ticks:
+            self._paused += 1
+            return True
+        if self._paused:
+            self._paused = 0
+            self._first_close = tick + self._round_ticks + self._dead_ticks - self._idle_ticks
+            self._next_pause = self._first_close + 2 * self._round_ticks
+        return False
 
     def _resume(self, fd: int) -> None:
         """Let the time of a client that was silent meanwhile begin: no ping could reach it behind what waited."""
