@@ -122,6 +122,9 @@ class World(RuleBasedStateMachine):
     def find(self, tenant: str, uid: str) -> list[FakeChannel]:
         return [channel for channel in self.live() if channel.user.uid == uid]
 
+    def descriptors(self, tenant: str, start: int, stop: int) -> dict[int, list[int]]:
+        raise AssertionError("a reliable push looks at each connection")
+
     def serial_of(self, fd: int) -> int:
         return fd
 

@@ -169,7 +169,7 @@ async def test_fan_outs_under_way_are_bounded(gateway: Gateway, monkeypatch: pyt
 
 async def test_a_fault_in_one_fan_out_does_not_stop_the_next(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     client = await gateway.join("alice")
-    write = gateway.fanout._write
+    write = gateway.fanout._write_range
     calls = 0
 
     def fail_once(*args: Any) -> None:
@@ -179,7 +179,7 @@ async def test_a_fault_in_one_fan_out_does_not_stop_the_next(gateway: Gateway, m
             raise RuntimeError("a bug")
         write(*args)
 
-    monkeypatch.setattr(gateway.fanout, "_write", fail_once)
+    monkeypatch.setattr(gateway.fanout, "_write_range", fail_once)
     with capture_logs() as logs:
         gateway.push(data="lost")
         gateway.push(data="next")

@@ -140,7 +140,7 @@ class FanOut:
         by_fd = self._sessions.by_fd
         stop = run.position + size
         try:
-            self._write(run, by_fd[run.position : stop])
+            self._write_range(run, stop)
         except Exception:
             _log.exception("a push to everyone met a fault in the gateway")
             stop = len(by_fd)  # the others go on
@@ -152,6 +152,15 @@ class FanOut:
         if run.delivery is not None:
             run.delivery.tell()
         return True
+
+    def _write_range(self, run: _Run, stop: int) -> None:
+        """Write to all from the run's position to below `stop`; by descriptors alone where that says whom it is for."""
+        outgoing = run.outgoing
+        if outgoing.narrowed or outgoing.offset or run.early or run.delivery is not None:
+            self._write(run, self._sessions.by_fd[run.position : stop])
+        else:
+            tenant = outgoing.push.tenant
+            outgoing.write(self._sessions.descriptors(tenant, run.position, stop), self._sessions)
 
     def _write(self, run: _Run, channels: Sequence[Channel | None]) -> None:
         outgoing, early = run.outgoing, run.early

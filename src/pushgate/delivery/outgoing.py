@@ -46,6 +46,9 @@ class Sessions(Protocol):
     def find(self, tenant: str, uid: str) -> Sequence[Channel]:
         """The connections of one user."""
 
+    def descriptors(self, tenant: str, start: int, stop: int) -> Mapping[int, Sequence[int]]:
+        """The descriptors from `start` to below `stop` of a tenant's connections, by the number of their format."""
+
     def serial_of(self, fd: int) -> int:
         """The number of the session on a descriptor."""
 

@@ -87,6 +87,10 @@ class SessionManager:
         user = known.users.get(uid) if known is not None else None
         return user.channels if user is not None else ()
 
+    def descriptors(self, tenant: str, start: int, stop: int) -> dict[int, list[int]]:
+        """Return the descriptors from `start` to below `stop` of a tenant's sessions, by the number of their format."""
+        return self.table.descriptors(tenant, start, stop)
+
     def find_devices(self, tenant: str) -> Iterator[tuple[int, int]]:
         """Yield what was sent to each device of a tenant on this worker that has an inbox, and what it acknowledged."""
         devices = self.devices

@@ -7,6 +7,7 @@ from array import array
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, NamedTuple
 
+from pushgate.messages.formats import FORMATS
 from pushgate.wire.address import V4_IN_V6
 from pushgate.wire.reader import FrameReader
 
@@ -45,12 +46,17 @@ class UserSession:
 
 
 class TenantSession:
-    """All users of one tenant with a session on this worker, and where its row counts them."""
+    """All users of one tenant with a session on this worker, and where its row counts them.
 
-    __slots__ = ("connections_slot", "name", "users", "users_slot")
+    The `kind` of its sessions (see Columns) is `first_kind` and the number of the format. `number` is the tenant's on
+    this worker, from 0.
+    """
 
-    def __init__(self, name: str, connections_slot: int, users_slot: int) -> None:
+    __slots__ = ("connections_slot", "first_kind", "name", "users", "users_slot")
+
+    def __init__(self, name: str, number: int, connections_slot: int, users_slot: int) -> None:
         self.name = name
+        self.first_kind = 1 + number * len(FORMATS)
         self.connections_slot = connections_slot
         self.users_slot = users_slot
         self.users: dict[str, UserSession] = {}
@@ -76,10 +82,11 @@ class Columns:
 
     `heard`: tick of the last byte read. `expires`: end of the token, seconds since 1970, 0 for never. `since`: when
     it connected, seconds since 1970. `serial`: the session's number. `agent`: index into the agents. `address`: 16
-    bytes each. `messages` and `bytes`: how full the buckets of its `Pace` were then.
+    bytes each. `messages` and `bytes`: how full the buckets of its `Pace` were then. `kind`: whose it is, and in which
+    format, in one number (TenantSession); 0 where there is no session.
     """
 
-    __slots__ = ("address", "agent", "bytes", "expires", "heard", "messages", "serial", "since", "size")
+    __slots__ = ("address", "agent", "bytes", "expires", "heard", "kind", "messages", "serial", "since", "size")
 
     def __init__(self) -> None:
         self.size = 0
@@ -90,13 +97,14 @@ class Columns:
         self.agent = array("H")
         self.messages = array("I")
         self.bytes = array("I")
+        self.kind = array("I")
         self.address = bytearray()
         self.grow(1024)
 
     def grow(self, size: int) -> None:
         """Make room for descriptors below `size`."""
         more = size - self.size
-        columns = self.heard, self.expires, self.since, self.serial, self.agent, self.messages, self.bytes
+        columns = self.heard, self.expires, self.since, self.serial, self.agent, self.messages, self.bytes, self.kind
         for column in columns:
             column.frombytes(bytes(more * column.itemsize))
         self.address.extend(bytes(more * ADDRESS_BYTES))

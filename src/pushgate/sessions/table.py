@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from pushgate.codes import Close
-from pushgate.messages.formats import EVENTS
+from pushgate.messages.formats import EVENTS, FORMATS
 from pushgate.metrics.catalogue import CONNECTIONS, EVENT_STREAMS, TENANT_CONNECTIONS, TENANT_USERS, USERS
 from pushgate.metrics.rows import Row, Rows, tenant_slot
 from pushgate.sessions.session import ADDRESS_BYTES, ChannelSession, Columns, TenantSession, UserSession
@@ -41,6 +41,21 @@ class SessionTable:
             for user in known.users.values():
                 yield from user.channels
 
+    def descriptors(self, tenant: str, start: int, stop: int) -> dict[int, list[int]]:
+        """Return the descriptors from `start` to below `stop` of a tenant's sessions, by the number of their format.
+
+        No session is looked at: each lies somewhere else in memory, and going there costs more than all the rest.
+        """
+        known = self.tenants.get(tenant)
+        if known is None:
+            return {}
+        kinds = self.columns.kind[start:stop]
+        return {
+            kind - known.first_kind: [fd for fd, each in enumerate(kinds, start) if each == kind]
+            for kind in set(kinds)
+            if 0 <= kind - known.first_kind < len(FORMATS)
+        }
+
     def tenant(self, name: str) -> TenantSession:
         """Return a tenant's part of the table."""
         known = self.tenants.get(name)
@@ -48,7 +63,7 @@ class SessionTable:
             number = self._registry.numbers[name]
             slots = (tenant_slot(number, slot) for slot in (TENANT_CONNECTIONS, TENANT_USERS))
             # Interned, since every token brings the name as a string of its own.
-            known = self.tenants[sys.intern(name)] = TenantSession(sys.intern(name), *slots)
+            known = self.tenants[sys.intern(name)] = TenantSession(sys.intern(name), len(self.tenants), *slots)
         return known
 
     def count_in(self, tenant: TenantSession) -> Close | None:
@@ -87,6 +102,7 @@ class SessionTable:
             self.by_fd.extend([None] * (size - len(self.by_fd)))
             self.columns.grow(size)
         self.by_fd[fd] = session
+        self.columns.kind[fd] = tenant.first_kind + format_number
         self._addresses.enter(address)
         self.columns.address[fd * ADDRESS_BYTES : (fd + 1) * ADDRESS_BYTES] = address
         self._row[CONNECTIONS] += 1
@@ -98,6 +114,7 @@ class SessionTable:
         """Take a session out, with its user where it was the last one."""
         fd, user = session.fd, session.user
         self.by_fd[fd] = None
+        self.columns.kind[fd] = 0
         session.reader = None
         user.channels = tuple(channel for channel in user.channels if channel is not session)
         tenant = self.tenants[user.tenant]
