@@ -35,23 +35,7 @@ def bench_scale(
     shares = divide(common, connections, calls=calls)
     figures: dict[str, object] = {"bench": "scale", "connections": connections}
     with Crew(common, shares) as crew:
-        empty, before = machine.used_memory(), server_cost.measure(common.server_pids)
-        ready = server_cost.measure(crew.pids)
-        open_all(crew, common, connections, show)
-        totals = crew.totals()
-        took = (totals.connect_last_ns - totals.connect_first_ns) / 1e9 if totals.opened else 0.0
-        figures["connect"] = {
-            "opened": totals.opened,
-            "failed": dict(totals.failures),
-            "seconds": round(took, 1),
-            "connections_per_s": per(totals.opened, took),
-            "handshake_ms": totals.handshakes.summary(),
-        }
-        figures["sockets"] = machine.sockets()
-        after, grown = server_cost.measure(common.server_pids), server_cost.measure(crew.pids)
-        figures["memory"] = _tell_memory(machine.used_memory() - empty, before, after, ready, grown)
-        if common.server_pids:
-            figures["server"] = server_memory(before, after, totals.opened)
+        figures |= _gather(crew, common, connections, show)
         padding = padding_for(calls.size)
         everyone = PushRequest(common.target.api, common.target.api_key, EVERYONE, padding)
         figures["everyone"] = [push_round(crew, common, everyone, show) for _ in range(_ROUNDS)]
@@ -83,6 +67,30 @@ def bench_scale(
     figures["generator"] = generator(totals, len(shares), crew.busiest)
     ok = settled and totals.opened == connections and not (totals.lost or totals.errors or missing)
     return conclude(figures, ok, totals, crew)
+
+
+def _gather(crew: Crew, common: Common, connections: int, show: Show | None) -> dict[str, object]:
+    """Open all connections; returns what that took, and how much memory they take."""
+    empty, before = machine.used_memory(), server_cost.measure(common.server_pids)
+    ready = server_cost.measure(crew.pids)
+    open_all(crew, common, connections, show)
+    totals = crew.totals()
+    took = (totals.connect_last_ns - totals.connect_first_ns) / 1e9 if totals.opened else 0.0
+    figures: dict[str, object] = {
+        "connect": {
+            "opened": totals.opened,
+            "failed": dict(totals.failures),
+            "seconds": round(took, 1),
+            "connections_per_s": per(totals.opened, took),
+            "handshake_ms": totals.handshakes.summary(),
+        },
+        "sockets": machine.sockets(),
+    }
+    after, grown = server_cost.measure(common.server_pids), server_cost.measure(crew.pids)
+    figures["memory"] = _tell_memory(machine.used_memory() - empty, before, after, ready, grown)
+    if common.server_pids:
+        figures["server"] = server_memory(before, after, totals.opened)
+    return figures
 
 
 def _tell_memory(machine: int, before: Cost, after: Cost, ready: Cost, grown: Cost) -> dict[str, object]:
