@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.rig.cable import copy
 from tests.sdk.site import SDK, Site
 
 PATIENCE = 15.0
@@ -118,8 +119,8 @@ class Line:
 
     def hang(self) -> None:
         """Pass nothing more on, and tell nobody; connections that come later are well."""
-        for copy in self._copies:
-            copy.cancel()
+        for task in self._copies:
+            task.cancel()
         self._copies.clear()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -130,14 +131,4 @@ class Line:
             return
         self._ends += writer, their_writer
         for source, end in ((reader, their_writer), (their_reader, writer)):
-            self._copies.append(asyncio.create_task(_copy(source, end)))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    writer.close()
+            self._copies.append(asyncio.create_task(copy(source, end)))
